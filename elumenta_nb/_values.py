@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accepted",
+    "Ask",
     "Balance",
     "Call",
     "Downloading",
@@ -79,6 +80,31 @@ class Input:
     url: str = ""
     path: Path | None = None
     digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a person asks for on any surface, before it is resolved against the table.
+
+    `options` are checked by the table, `extra` (`-p`, `params=`) is passed on. `shape` is how a text answer is read
+    (``markdown | text | json | code``). `max_price` is for all `count` generations together.
+    """
+
+    category: str | None = None
+    model: str | None = None
+    prompt: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    input: Any = None  # a path, a URL or a Result
+    count: int = 1
+    max_price: int | None = None
+    reuse: Reuse | None = None
+    fresh: bool = False
+    stream: bool = False
+    shape: str | None = None
+    chat: str | None = None
+    save: str | None = None
+    embed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
