@@ -1,0 +1,55 @@
+# Everything a developer or a newcomer needs. Paths are relative, so a folder with spaces in its name works.
+# The environment is .venv (scripts/environment); results go to build/. Neither is under version control.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test test-quick check bench notebooks tables screenshots clean demo-env test-env
+
+PY := .venv/bin/python
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+help: ## these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo-env:
+	@scripts/environment sandbox,notebook test
+
+test-env:
+	@scripts/environment test
+
+demo: demo-env ## run the quickstart in the sandbox: no key, no cost; then open the HTML it names
+	@$(PY) -m elumenta_nb demo
+
+lab: demo ## the same, then JupyterLab on your copy of the notebooks (folder lab/), in the sandbox
+	@mkdir -p lab && cp -n notebooks/*.ipynb lab/
+	@ELUMENTA_MODE=sandbox $(PY) -m jupyterlab --notebook-dir=lab $$([ "$$(id -u)" != 0 ] || echo --allow-root)
+
+test: test-env ## everything: unit, notebooks, real browser (found or installed)
+	@$(PY) tests/browser/provision.py
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+test-quick: test-env ## under two minutes: no browser, no kernels, nothing slow
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not browser and not kernel and not slow" $(PYTEST_ARGS)
+
+check: test-env ## ruff and mypy --strict
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m mypy tests/typing
+
+bench: test-env ## the figures the project holds itself to, each beside its peer of the same run
+	@$(PY) -m bench
+
+notebooks: test-env ## execute the notebooks in the sandbox and save their outputs
+	@$(PY) scripts/notebooks.py
+
+tables: test-env ## rewrite the generated tables of the README from the catalogue
+	@$(PY) scripts/tables.py
+
+screenshots: test-env ## retake the pictures of the README in a real JupyterLab
+	@$(PY) tests/browser/provision.py
+	@$(PY) docs/screenshots.py
+
+clean: ## remove the environment and everything that was built (not lab/, that is yours)
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
