@@ -13,7 +13,7 @@ from typing import Any
 LOCAL_NAMES = {"", "localhost", "localhost.localdomain", "ip6-localhost", socket.gethostname().lower()}
 
 
-class NetworkRefused(RuntimeError):
+class NetworkRefused(RuntimeError):  # noqa: N818 - it is what happened
     """A test tried to leave this machine."""
 
 
@@ -23,7 +23,7 @@ def _text(host: Any) -> str:
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host.split("%")[0])
+        return ipaddress.ip_address(host.split("%", maxsplit=1)[0])
     except ValueError:
         return None
 

@@ -1,0 +1,114 @@
+"""The names people import: sorted, complete, documented, and still themselves after every submodule was imported."""
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import elumenta_nb as el
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ["pandas", "ipywidgets", "httpx", "sqlalchemy", "IPython", "numpy", "PIL", "jinja2", "anyio", "uvicorn"]
+
+
+def fresh(code: str) -> str:
+    """What a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_all_is_sorted_and_every_name_exists():
+    assert list(el.__all__) == sorted(el.__all__)
+    assert [name for name in el.__all__ if getattr(el, name, None) is None] == []
+    assert set(el.__all__) <= set(dir(el))
+
+
+def test_nothing_is_public_by_accident():
+    seen = json.loads(
+        fresh("import json, elumenta_nb as el; print(json.dumps([n for n in vars(el) if not n.startswith('_')]))")
+    )
+
+    assert set(seen) <= {*el.__all__, "load_ipython_extension", "unload_ipython_extension", "annotations", "sandbox"}
+
+
+def test_importing_every_submodule_leaves_each_public_name_as_it_was():
+    code = """
+import importlib, json, pkgutil, elumenta_nb as el
+before = {name: id(getattr(el, name)) for name in el.__all__}
+for module in pkgutil.walk_packages(el.__path__, "elumenta_nb."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(json.dumps([name for name in el.__all__ if id(getattr(el, name)) != before[name]]))
+"""
+    assert json.loads(fresh(code)) == []
+
+
+def test_importing_us_imports_nothing_heavy():
+    loaded = json.loads(fresh("import json, sys, elumenta_nb; print(json.dumps(sorted(sys.modules)))"))
+
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_import_time_is_a_few_bare_starts_at_most():
+    """P1 is 30 ms over bare Python (`make bench` measures it); this gate holds on a busy machine as well."""
+    timed = """
+import subprocess, sys, time
+def once(code):
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter() - start
+pairs = [(once("pass"), once("import elumenta_nb")) for _ in range(7)]
+print(min(p[1] for p in pairs) / min(p[0] for p in pairs))
+"""
+    assert float(fresh(timed)) < 3.5
+
+
+def described(thing: object) -> bool:
+    return bool(inspect.getdoc(thing)) if callable(thing) else True
+
+
+def test_public_names_and_their_methods_say_what_they_do():
+    silent = []
+    for name in el.__all__:
+        thing = getattr(el, name)
+        if not described(thing):
+            silent.append(name)
+        if inspect.isclass(thing) and not issubclass(thing, BaseException):
+            silent += [
+                f"{name}.{method}"
+                for method, value in vars(thing).items()
+                if not method.startswith("_")
+                and (inspect.isfunction(value) or isinstance(value, property))
+                and not inspect.getdoc(value)
+            ]
+
+    assert silent == []
+
+
+def test_the_wheel_has_types_translations_and_the_table(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    expected = {
+        str(path.relative_to(ROOT).as_posix())
+        for path in (ROOT / "elumenta_nb").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    }
+
+    assert {"elumenta_nb/py.typed", "elumenta_nb/_catalog.toml"} <= expected
+    assert expected - inside == set()
+    assert not [name for name in inside if name.startswith(("tests/", "notebooks/", "bench/"))]
+
+
+def test_the_extension_can_be_loaded_by_name():
+    assert callable(importlib.import_module("elumenta_nb").load_ipython_extension)
