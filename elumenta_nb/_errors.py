@@ -85,10 +85,13 @@ class ElumentaError(Exception):
 
     `hint` is what to do; `spent` is ``"no"``, ``"maybe"`` or ``"yes"``; `tokens` is how many Elumenta tokens were
     or may be charged (``None`` when not known); `call_id` is the ledger's row where there is one; `status`, `code`
-    and `details` repeat what the server said. No text of an error ever holds an API key.
+    and `details` repeat what the server said. `partial` is the text of a stream that did not reach its end, and
+    `generation_id` the server's id where one was told. No text of an error ever holds an API key.
     """
 
     spent: Spent
+    partial: str = ""
+    generation_id: int | str | None = None
     _spent_by_default: ClassVar[Spent] = "no"
 
     def __init__(

@@ -18,13 +18,16 @@ __all__ = [
     "Ask",
     "Balance",
     "Call",
+    "Download",
     "Downloading",
     "Event",
+    "History",
     "Input",
     "Limits",
     "Media",
     "Message",
     "Origin",
+    "Profile",
     "Quote",
     "Quoted",
     "Receipt",
@@ -186,6 +189,52 @@ class Reply:
     created_at: datetime | None = None
     completed_at: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Who the key belongs to. A limit of 0 is unlimited, ``None`` is "not told"."""
+
+    id: str = ""
+    name: str = ""
+    plan: str = ""
+    expires_at: datetime | None = None
+    balance: int | None = None
+    plan_tokens: int | None = None  # the plan's monthly allowance
+    used_tokens: int | None = None  # in this period
+    limit_hour: int | None = None
+    limit_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A page of the account's past generations, newest first. `received` counts the page before filtering here."""
+
+    items: tuple[Reply, ...] = ()
+    total: int | None = None
+    page: int = 1
+    limit: int = 20
+    received: int = 0
+
+    @property
+    def pages(self) -> int | None:
+        return None if self.total is None else -(-self.total // max(1, self.limit))
+
+    @property
+    def more(self) -> bool:
+        """Whether another page may have items."""
+        if self.received == 0:
+            return False
+        return self.received >= self.limit if self.pages is None else self.page < self.pages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A file as fetched: its length, sha256 (hex) and what the server calls its type."""
+
+    size_bytes: int
+    digest: str
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
