@@ -1,0 +1,201 @@
+"""A cell's calls, from price to results: restore what is stored, join what is open, buy the rest together.
+
+What concerns the whole cell (price, consent, budget, key) is decided here, before anything is sent; what happens to
+one paid generation is `_generation`'s. No `ExceptionGroup` leaves here: IPython shows those as no error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import CancelScope, to_thread
+
+from ._errors import ElumentaError, NotStored
+from ._generation import Generation
+from ._language import gettext as _
+from ._ledger import Intent, Reuse as Reused
+from ._prices import consent
+from ._result import Result
+from ._values import Quoted, Receipt, Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from ._generation import Services
+    from ._order import Order
+    from ._values import Event
+
+__all__ = ["Engine"]
+
+LEASE_S: Final = 900  # a hold without news for so long is looked up
+
+
+class Engine:
+    """Runs orders against one account. Lives on the background loop."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def execute(
+        self,
+        orders: Sequence[Order],
+        *,
+        max_price: int | None,
+        confirm_above: int,
+        emit: Callable[[Event], None],
+    ) -> list[Result | ElumentaError]:
+        """Run the orders of one cell: restore what is stored, buy the rest together, in their order.
+
+        An order that fails after its price was accepted is an error in the list; what concerns all of them (price,
+        consent, budget, key) is raised, and then nothing was sent.
+        """
+        results: dict[int, Result | ElumentaError] = {}
+        to_buy: list[Order] = []
+        for order in orders:
+            if restored := await self._restored(order, emit):
+                results[order.index] = restored
+            elif order.call.reuse == "only":
+                raise NotStored(
+                    _("There is no stored result of this cell, and only stored ones may be shown."),
+                    hint=_("To buy it: run it once with another reuse policy (ELUMENTA_REUSE, --reuse)"),
+                )
+            elif (joined := await self._joined(order)) is not None:
+                results[order.index] = await self._kept(Generation(self._services, joined, emit).resume())
+            else:
+                to_buy.append(order)
+        if to_buy:
+            await self._price(to_buy, max_price=max_price, confirm_above=confirm_above, emit=emit)
+            await self._reserve(to_buy)
+            bought = await self._together([Generation(self._services, order, emit).buy() for order in to_buy])
+            for order, result in zip(to_buy, bought, strict=True):
+                results[order.index] = result
+        return [results[order.index] for order in orders]
+
+    async def _restored(self, order: Order, emit: Callable[[Event], None]) -> Result | None:
+        call = order.call
+        if call.fresh or call.reuse == "off":
+            return None
+        if call.reuse == "media" and order.resolved.returns == "text":
+            return None
+        take = await to_thread.run_sync(lambda: self._services.store.find(call, self._services.api, policy=call.reuse))
+        if take is None:
+            return None
+        call_id: int | None = None
+        if self._services.api:  # with reuse=only there is no account to write for
+            call_id = await self._services.writer.reuse(
+                Reused(
+                    account=await self._services.account(),
+                    api=self._services.api,
+                    origin=call.origin,
+                    category=call.category,
+                    model=call.model,
+                    provider=order.resolved.model.provider,
+                    params=dict(call.params),
+                    prompt_chars=len(call.prompt),
+                    prompt_hash=order.prompt_hash,
+                    fingerprint=take.fingerprint,
+                    quoted=take.quoted,
+                    restored_from=take.call_id,
+                    saved=take.tokens,
+                )
+            )
+        receipt = Receipt(
+            call_id=call_id,
+            model=call.model,
+            status="completed",
+            tokens=0,
+            quoted=take.quoted,
+            latency_s=time.monotonic() - order.began,
+            reused=True,
+            paid_before=take.tokens,
+            paid_at=take.created_at,
+            sandbox=take.api == "sandbox",
+        )
+        result = Result.from_take(take, receipt=receipt, id=call_id)
+        emit(Settled(index=order.index, receipt=receipt))
+        return result
+
+    async def _joined(self, order: Order) -> Order | None:
+        """An open call of an earlier run of this very cell: waiting for it is free, buying another is not."""
+        call = order.call
+        if call.fresh or call.reuse == "off" or not (call.origin.cell_id or call.origin.source_hash):
+            return None
+        fingerprint = self._services.store.fingerprint(call, self._services.api)
+        for row in self._services.ledger.open_calls(await self._services.account(), self._services.api):
+            if row.fingerprint != fingerprint or row.origin.run == call.origin.run:
+                continue
+            same_cell = row.origin.cell_id and row.origin.cell_id == call.origin.cell_id
+            if (same_cell or row.origin.source_hash == call.origin.source_hash) and row.generation_id is not None:
+                return order.of_row(row)
+        return None
+
+    async def _price(
+        self, orders: Sequence[Order], *, max_price: int | None, confirm_above: int, emit: Callable[[Event], None]
+    ) -> None:
+        self._services.purse.refresh_behind()
+        total = 0
+        for order in orders:
+            order.quote = await self._services.prices.quote(order.resolved)
+            order.quoted = order.quote.tokens
+            order.fingerprint = self._services.store.fingerprint(order.call, self._services.api)
+            dearest = self._services.ledger.paid_most(order.call.model, dict(order.resolved.priced))
+            order.held = max(order.quote.tokens, dearest or 0)
+            total += order.held
+            emit(Quoted(index=order.index, quote=order.quote, total=total))
+        first = orders[0]
+        count = len(orders)
+        what = first.what if count == 1 else f"{count} × {first.what}"
+        surface = first.call.origin.source
+        consent(total, max_price=max_price, confirm_above=confirm_above, what=what, surface=surface)
+
+    async def _reserve(self, orders: Sequence[Order]) -> None:
+        account = await self._services.account()
+        intents = []
+        for order in orders:
+            call = order.call
+            intents.append(
+                Intent(
+                    account=account,
+                    api=self._services.api,
+                    origin=call.origin,
+                    category=call.category,
+                    model=call.model,
+                    provider=order.resolved.model.provider,
+                    params=dict(call.params),
+                    prompt_chars=len(call.prompt),
+                    prompt_hash=order.prompt_hash,
+                    fingerprint=order.fingerprint,
+                    folder=str(self._services.store.folder),
+                    quoted=order.quoted,
+                    held=order.held,
+                    lease_s=LEASE_S,
+                )
+            )
+        for order, call_id in zip(orders, await self._services.writer.reserve_all(intents), strict=True):
+            order.call_id = call_id
+
+    async def _together(self, runs: Sequence[Coroutine[Any, Any, Result]]) -> list[Result | ElumentaError]:
+        if len(runs) == 1:  # most cells: no task of its own
+            return [await self._kept(runs[0])]
+        tasks = [asyncio.ensure_future(self._kept(run)) for run in runs]
+        try:
+            return await asyncio.gather(*tasks)
+        except asyncio.CancelledError:
+            with CancelScope(shield=True):  # each of them still has its row to write
+                await asyncio.wait(tasks, timeout=10)
+            raise
+
+    @staticmethod
+    async def _kept(run: Awaitable[Result]) -> Result | ElumentaError:
+        try:
+            return await run
+        except ElumentaError as error:
+            return error
+
+    # ------------------------------------------------------------ calls of earlier runs
+
+    async def resume(self, orders: Sequence[Order], emit: Callable[[Event], None]) -> list[Result | ElumentaError]:
+        """Wait for open calls of the ledger, whoever started them, and collect their results."""
+        return await self._together([Generation(self._services, order, emit).resume() for order in orders])

@@ -1,0 +1,349 @@
+"""One paid generation: send once, wait, settle, bring the result home.
+
+Order is the promise: the row is on disk before this begins, the job's id before the first wait, the charge before the
+download. What was sent and not answered is looked up, never sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from anyio import CancelScope, move_on_after, to_thread
+
+from ._errors import (
+    BadReply,
+    DownloadFailed,
+    ElumentaError,
+    GenerationFailed,
+    JobTimedOut,
+    LedgerError,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    ServerError,
+    TransportError,
+)
+from ._language import gettext as _
+from ._ledger import Release, Settlement
+from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
+from ._recovery import look_up
+from ._result import Result
+from ._values import Downloading, Receipt, Retrying, Settled, Stopped, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._client import Client
+    from ._ledger import BudgetState, Ledger, Writer
+    from ._prices import Prices, Purse
+    from ._store import Store, Take
+    from ._values import Event, Reply, Status
+
+__all__ = ["Generation", "Services"]
+
+MAX_MEDIA_BYTES: Final = 4 * 1024**3
+MAX_POSTER_BYTES: Final = 8 * 1024**2
+LOST_POLLS: Final = 3  # a job the server does not know so often in a row is looked up in the history
+FAREWELL_S: Final = 5  # for the book-keeping of a call that is stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a generation needs, wired by the session. `api` is ``"sandbox"`` or the API's origin."""
+
+    client: Client
+    ledger: Ledger
+    writer: Writer
+    store: Store
+    prices: Prices
+    purse: Purse
+    api: str
+    account: Callable[[], Awaitable[str]]
+    job_timeout_s: float
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Generation:
+    """One order on its way. `buy` and `resume` give its `Result` or raise a typed error that says what was spent."""
+
+    def __init__(self, services: Services, order: Order, emit: Callable[[Event], None]) -> None:
+        self._services = services
+        self._order = order
+        self._emit = emit
+        self._watch = Watcher(services.writer, order, emit)
+
+    async def buy(self) -> Result:
+        """Send the reserved order and see it through."""
+        try:
+            reply = await self._answer()
+            if reply.status == "failed":
+                raise await self._failed(reply.error)
+            await self._settle(reply)
+            return await self._collect(reply)
+        except asyncio.CancelledError:
+            with CancelScope(shield=True), move_on_after(FAREWELL_S):
+                await self._stopped()
+            raise
+
+    async def _answer(self) -> Reply:
+        """The final reply of the server: sent once, waited for, and looked up where the answer got lost."""
+        try:
+            reply = await self._services.client.create(self._order.call, self._watch)
+        except ElumentaError as error:
+            error.call_id = self._order.call_id
+            if isinstance(error, GenerationFailed):
+                raise await self._failed(str(error), error) from None
+            if error.spent == "no":
+                await self._services.writer.release(self._release("failed", error))
+                raise
+            reply = await self._found(error)
+        if reply.id is not None:
+            await self._watch.accepted(reply.id)
+        if reply.status == "pending" or (not reply.status and reply.url is None and reply.text is None):
+            reply = await self._wait(reply)
+        return reply
+
+    async def _found(self, error: ElumentaError) -> Reply:
+        """The reply of a call whose answer was lost. Raises `OutcomeUnknown` when it does not turn up in time."""
+        await self._services.writer.doubt(self._order.call_id, f"{type(error).__name__}: {error}")
+        reply = await look_up(self._services, self._order)
+        if reply is not None:
+            return reply
+        partial = "".join(self._order.text)
+        unknown = OutcomeUnknown(
+            _("{model}: the request was sent and no readable answer came ({why}).").format(
+                model=self._order.what, why=error
+            ),
+            hint=_("Do not run it again yet. To find out what became of it: %elumenta recover {id}").format(
+                id=self._order.call_id
+            ),
+            tokens=self._order.held,
+            call_id=self._order.call_id,
+        )
+        unknown.partial = partial
+        raise unknown from error
+
+    async def _wait(self, reply: Reply) -> Reply:
+        """Poll an accepted job to its end. Raises `JobTimedOut`; the job goes on and can be recovered."""
+        if reply.id is None:
+            raise await self._unreadable(_("the reply has no id"))
+        ends = time.monotonic() + self._services.job_timeout_s
+        polls = lost = 0
+        while True:
+            delay = poll_delay(polls, reply.eta_s, self._services.client.limits)
+            if time.monotonic() + delay > ends:
+                raise JobTimedOut(
+                    _("{model} is not finished; it goes on at the server and is charged when it completes.").format(
+                        model=self._order.what
+                    ),
+                    hint=_("To get it: %elumenta recover {id}").format(id=self._order.call_id),
+                    tokens=self._order.held,
+                    call_id=self._order.call_id,
+                )
+            await self._services.sleep(delay)
+            polls += 1
+            try:
+                news = await self._services.client.poll(reply.id)
+            except RateLimited as error:
+                wait_s = min(error.retry_after or SLOW_POLL_S, max(0.0, ends - time.monotonic()))
+                self._emit(Retrying(index=self._order.index, reason=_("request limit reached"), wait_s=wait_s))
+                await self._services.sleep(wait_s)
+            except NotFound as error:
+                lost += 1
+                if lost >= LOST_POLLS:
+                    return await self._found(error)
+            except (TransportError, ServerError, BadReply):
+                continue  # the job does not depend on our connection
+            except ElumentaError as error:
+                error.spent, error.tokens, error.call_id = "maybe", self._order.held, self._order.call_id
+                raise
+            else:
+                lost = 0
+                if news.status in ("completed", "failed"):
+                    return news
+                reply = news if news.id is not None else reply
+                self._emit(Waiting(index=self._order.index, progress=news.progress, eta_s=news.eta_s))
+
+    async def _failed(self, why: str, error: ElumentaError | None = None) -> GenerationFailed:
+        failed = GenerationFailed(
+            _("{model} failed: {why}").format(model=self._order.what, why=why or _("the server gave no reason")),
+            hint=_("A failed generation is not charged. Change the prompt, or try again later."),
+            tokens=0,
+            call_id=self._order.call_id,
+        )
+        failed.partial = getattr(error, "partial", "") or "".join(self._order.text)
+        await self._services.writer.release(self._release("failed", failed))
+        return failed
+
+    async def _unreadable(self, why: str) -> OutcomeUnknown:
+        await self._services.writer.doubt(self._order.call_id, why)
+        return OutcomeUnknown(
+            _("{model}: the answer cannot be read ({why}).").format(model=self._order.what, why=why),
+            hint=_("To find out what became of it: %elumenta recover {id}").format(id=self._order.call_id),
+            tokens=self._order.held,
+            call_id=self._order.call_id,
+        )
+
+    def _release(self, status: str, error: BaseException | str) -> Release:
+        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        return Release(call_id=self._order.call_id, status=status, error=text, attempts=self._order.attempts)
+
+    async def _settle(self, reply: Reply) -> None:
+        tokens, note = reply.tokens, ""
+        if tokens is None and reply.id is not None:
+            tokens = await self._charge_of(reply.id)
+        if tokens is None:
+            tokens, note = self._order.held, _("the server did not say what it charged: the quote was booked")
+        quoted = self._order.quoted
+        if tokens > quoted:
+            self._services.prices.learn(self._order.resolved, tokens)
+            note = note or _("quoted {quoted}, charged {tokens}").format(quoted=quoted, tokens=tokens)
+        self._services.purse.spent(tokens)
+        self._services.purse.remains(reply.balance)
+        latency_s = time.monotonic() - self._order.began
+        settlement = Settlement(
+            call_id=self._order.call_id,
+            tokens=tokens,
+            generation_id=reply.id,
+            balance_after=reply.balance,
+            latency_us=int(latency_s * 1e6),
+            attempts=self._order.attempts,
+        )
+        budget: BudgetState | None = None
+        try:
+            budget = await self._services.writer.settle(settlement)
+        except LedgerError as error:  # the result is paid: show it, and leave the row open for recover
+            note = _("not booked ({why}); after mending it: %elumenta recover {id}").format(
+                why=error, id=self._order.call_id
+            )
+        self._order.receipt = Receipt(
+            call_id=self._order.call_id,
+            model=self._order.call.model,
+            status="completed",
+            tokens=tokens,
+            quoted=quoted,
+            latency_s=latency_s,
+            balance=self._services.purse.tokens,
+            balance_exact=self._services.purse.exact,
+            budget_used=budget.used if budget else None,
+            budget_limit=budget.limit if budget else None,
+            budget_name=budget.name if budget else "",
+            sandbox=self._services.api == "sandbox",
+            note=note,
+        )
+
+    async def _charge_of(self, generation_id: int | str) -> int | None:
+        """A completed reply without a figure: the status page may have it."""
+        with move_on_after(5), contextlib.suppress(ElumentaError):
+            return (await self._services.client.poll(generation_id)).tokens
+        return None
+
+    async def _collect(self, reply: Reply) -> Result:
+        """Bring the paid result home: fetch the file, store it with its sidecar. Raises `DownloadFailed`."""
+        receipt = self._order.receipt
+        assert receipt is not None
+        call = self._order.call
+        if reply.url is None and reply.text is None and not self._order.text:
+            raise DownloadFailed(
+                _("{model}: the server says completed, and gave neither a text nor a file.").format(
+                    model=self._order.what
+                ),
+                hint=_("To ask again, at no cost: %elumenta show {id}").format(id=self._order.call_id),
+                tokens=receipt.tokens,
+                call_id=self._order.call_id,
+            )
+        if reply.url is None and call.reuse == "off":  # a text outside a cell: the ledger and the history have it
+            result = Result.from_reply(call, reply, receipt=receipt, text="".join(self._order.text))
+        else:
+            result = await self._stored(reply, receipt)
+        self._emit(Settled(index=self._order.index, receipt=receipt))
+        self._services.purse.refresh_behind()
+        return result
+
+    async def _stored(self, reply: Reply, receipt: Receipt) -> Result:
+        try:
+            take = await self._take(reply, receipt)
+        except (ElumentaError, OSError) as error:
+            if reply.url is None:  # a text is in our hands: losing it because a disk is full would be absurd
+                kept = replace(receipt, note=_("not stored: {why}").format(why=error))
+                self._order.receipt = kept
+                return Result.from_reply(self._order.call, reply, receipt=kept, text="".join(self._order.text))
+            raise DownloadFailed(
+                _("{model} was paid, but its file was not fetched: {why}").format(model=self._order.what, why=error),
+                hint=_("To fetch it again, at no cost: %elumenta show {id}").format(id=self._order.call_id),
+                tokens=receipt.tokens,
+                call_id=self._order.call_id,
+            ) from error
+        return Result.from_take(take, receipt=receipt, id=self._order.call_id, raw=reply.raw)
+
+    async def _take(self, reply: Reply, receipt: Receipt) -> Take:
+        services, order = self._services, self._order
+        draft = await to_thread.run_sync(lambda: services.store.begin(order.call, services.api))
+        try:
+            if reply.url is not None:
+                await services.client.download(
+                    reply.url, draft.path, max_bytes=MAX_MEDIA_BYTES, progress=self._downloading
+                )
+                if reply.thumbnail_url is not None:
+                    with contextlib.suppress(ElumentaError):  # a poster is nice to have, not paid for
+                        await services.client.download(
+                            reply.thumbnail_url, draft.poster_path, max_bytes=MAX_POSTER_BYTES
+                        )
+            text = reply.text if reply.text is not None else "".join(order.text) or None
+            return await to_thread.run_sync(
+                lambda: draft.commit(
+                    reply, text=text, tokens=receipt.tokens, quoted=receipt.quoted, call_id=order.call_id
+                )
+            )
+        except BaseException:
+            draft.discard()
+            raise
+
+    def _downloading(self, done_bytes: int, total_bytes: int | None) -> None:
+        self._emit(Downloading(index=self._order.index, done_bytes=done_bytes, total_bytes=total_bytes))
+
+    async def _stopped(self) -> None:
+        """The person stopped waiting: write down what is true now, and tell it."""
+        status: Status
+        if self._order.receipt is not None:
+            status, at_risk = "completed", 0
+        elif not self._order.was_sent:
+            await self._services.writer.release(self._release("cancelled", _("stopped before it was sent")))
+            status, at_risk = "cancelled", 0
+        elif self._order.generation_id is not None and not self._order.text:
+            status, at_risk = "pending", self._order.held
+        else:  # a cut stream or an unanswered request: the history will tell
+            await self._services.writer.doubt(self._order.call_id, _("stopped while it ran"))
+            status, at_risk = "unknown", self._order.held
+        self._emit(
+            Stopped(index=self._order.index, call_id=self._order.call_id or None, status=status, at_risk=at_risk)
+        )
+
+    async def resume(self) -> Result:
+        """Wait for an open call of the ledger, whoever started it, and collect its result.
+
+        Raises as a call does; a call that the history does not know stays open until its grace is over.
+        """
+        try:
+            if self._order.generation_id is not None:
+                reply = await self._services.client.poll(self._order.generation_id)
+                if reply.status not in ("completed", "failed"):
+                    reply = await self._wait(reply)
+            else:
+                reply = await self._found(OutcomeUnknown(_("it was not answered when it was made")))
+                if reply.id is not None:
+                    await self._watch.accepted(reply.id)
+                if reply.status == "pending":
+                    reply = await self._wait(reply)
+            if reply.status == "failed":
+                raise await self._failed(reply.error)
+            await self._settle(reply)
+            return await self._collect(reply)
+        except asyncio.CancelledError:
+            with CancelScope(shield=True), move_on_after(FAREWELL_S):
+                await self._stopped()
+            raise

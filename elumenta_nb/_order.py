@@ -1,0 +1,133 @@
+"""A call on its way through the engine: what is known of it so far, and when to ask the server again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from ._values import Accepted, Call, Receipt, Retrying, Sent, TextDelta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._catalog import Resolved
+    from ._ledger import OpenCall, Writer
+    from ._values import Event, Limits, Quote
+
+__all__ = ["SLOW_POLL_S", "Order", "Watcher", "hash_prompt", "poll_delay"]
+
+POLLS_S: Final = (2, 4, 6, 8, 10)  # then every 25 s: 27 polls in ten minutes, which may count against 100 an hour
+SLOW_POLL_S: Final = 25
+FEW_LEFT: Final = 20  # requests of the hour
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """A call on its way through the engine. Tokens are Elumenta tokens."""
+
+    call: Call
+    resolved: Resolved
+    index: int = 0
+    quote: Quote | None = None
+    quoted: int = 0
+    held: int = 0
+    fingerprint: str = ""
+    call_id: int = 0
+    generation_id: int | str | None = None
+    attempts: int = 1
+    was_sent: bool = False
+    receipt: Receipt | None = None  # from the moment it is settled
+    text: list[str] = field(default_factory=list)  # what a stream brought so far
+    began: float = field(default_factory=time.monotonic)
+    began_at: float = field(default_factory=time.time)
+
+    prompt_hash: str = ""
+    has_prompt: bool = False
+
+    @classmethod
+    def of_call(cls, call: Call, resolved: Resolved, index: int = 0) -> Order:
+        """A new order, not yet priced."""
+        has_prompt = bool(call.prompt.strip())
+        return cls(
+            call=call, resolved=resolved, index=index, prompt_hash=hash_prompt(call.prompt), has_prompt=has_prompt
+        )
+
+    def of_row(self, row: OpenCall) -> Order:
+        """This order, continued from the row of an earlier run of its cell."""
+        return replace(self, **_known(row))
+
+    @classmethod
+    def resumed(cls, row: OpenCall, resolved: Resolved, index: int = 0) -> Order:
+        """An open row of the ledger; its prompt is not known here, only its hash."""
+        call = Call(category=row.category, model=row.model, params=row.params, origin=row.origin)
+        return cls(call=call, resolved=resolved, index=index, **_known(row))
+
+    @property
+    def what(self) -> str:
+        return self.call.model
+
+
+def _known(row: OpenCall) -> dict[str, Any]:
+    return {
+        "call_id": row.call_id,
+        "held": row.held,
+        "generation_id": row.generation_id,
+        "attempts": row.attempts,
+        "was_sent": True,
+        "quoted": row.quoted,
+        "fingerprint": row.fingerprint,
+        "prompt_hash": row.prompt_hash,
+        "has_prompt": row.prompt_chars > 0,
+        "began_at": row.started_at.timestamp(),
+    }
+
+
+def hash_prompt(prompt: str) -> str:
+    """What the ledger keeps of a prompt (sha256, hex); prompts themselves stay in the notebook and the store."""
+    return hashlib.sha256(prompt.strip().encode()).hexdigest()
+
+
+class Watcher:
+    """The engine's ear at the client: what was sent, which id it got, which text arrived."""
+
+    def __init__(self, writer: Writer, order: Order, emit: Callable[[Event], None]) -> None:
+        self._writer = writer
+        self._order = order
+        self._emit = emit
+
+    def sent(self) -> None:
+        if not self._order.was_sent:
+            self._order.was_sent = True
+            self._emit(Sent(index=self._order.index, call_id=self._order.call_id, held=self._order.held))
+
+    async def accepted(self, generation_id: int | str) -> None:
+        order = self._order
+        if order.generation_id is None:
+            order.generation_id = generation_id
+            await self._writer.accept(order.call_id, generation_id)
+            self._emit(Accepted(index=order.index, call_id=order.call_id, generation_id=generation_id))
+
+    def delta(self, text: str) -> None:
+        self._order.text.append(text)
+        self._emit(TextDelta(index=self._order.index, text=text))
+
+    def retrying(self, reason: str, wait_s: float) -> None:
+        self._order.attempts += 1
+        self._emit(Retrying(index=self._order.index, reason=reason, wait_s=wait_s))
+
+
+def poll_delay(polls: int, eta_s: float | None, limits: Limits) -> float:
+    """Seconds to wait before the next poll, after `polls` of them.
+
+    The server's `eta_seconds` wins for the first ten (a server that always says 1 must not eat the hourly limit);
+    when few requests of the hour are left, polls are rarer.
+    """
+    usual = POLLS_S[polls] if polls < len(POLLS_S) else SLOW_POLL_S
+    delay = float(usual)
+    if eta_s is not None and eta_s >= 0:
+        delay = min(max(eta_s, 1.0), 60.0) if polls < 2 * len(POLLS_S) else max(min(eta_s, 60.0), delay)
+    if limits.hour_left is not None and limits.hour and limits.hour_left < FEW_LEFT:
+        delay = max(delay, usual) * (4 if limits.hour_left < FEW_LEFT / 4 else 2)
+    return delay

@@ -1,0 +1,145 @@
+"""What a call will cost, asked of the server; who consented to it; and what is left of the balance.
+
+The table's price is only a fallback and never shown as the server's: a quote that is not exact says "about".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ._errors import ConfirmPrice, ElumentaError, NotFound, PriceAboveMax, ServerError
+from ._language import gettext as _, tokens as _tokens
+from ._values import Quote
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._catalog import Model, Resolved
+    from ._client import Client
+    from ._values import Balance, Surface
+
+__all__ = ["Prices", "Purse", "consent"]
+
+REFRESH_S: Final = 60  # the balance is asked for at most this often, and never on a call's path
+
+
+class Prices:
+    """Quotes, asked once per model and price-moving parameters and kernel."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._quotes: dict[tuple[str, str], Quote] = {}
+
+    async def quote(self, resolved: Resolved) -> Quote:
+        """The price of one generation. Raises what the server says about the parameters, the key or the plan."""
+        key = (resolved.model.slug, json.dumps(resolved.priced, sort_keys=True, default=str))
+        if found := self._quotes.get(key):
+            return found
+        try:
+            quote = await self._client.quote(resolved.model.slug, resolved.priced)
+        except (NotFound, ServerError):
+            quote = await self._about(resolved.model)
+        if quote.exact:
+            self._quotes[key] = quote
+        return quote
+
+    def peek(self, resolved: Resolved) -> Quote | None:
+        """The cached quote, or ``None``."""
+        return self._quotes.get((resolved.model.slug, json.dumps(resolved.priced, sort_keys=True, default=str)))
+
+    def learn(self, resolved: Resolved, charged: int) -> None:
+        """The server charged another price than it quoted: the next quote is at least that."""
+        key = (resolved.model.slug, json.dumps(resolved.priced, sort_keys=True, default=str))
+        known = self._quotes.get(key)
+        if known and charged > known.tokens:
+            self._quotes[key] = replace(known, tokens=charged, maximum=max(known.maximum, charged))
+
+    async def _about(self, model: Model) -> Quote:
+        """Where calculate-price does not answer: the upper end of what the server or the table says."""
+        try:
+            told = await self._client.model(model.slug)
+        except ElumentaError:
+            told = model
+        if not told.maximum:
+            told = model
+        return Quote(
+            tokens=told.maximum,
+            minimum=told.minimum,
+            maximum=told.maximum,
+            pricing_type="fixed" if told.minimum == told.maximum else "matrix",
+            exact=False,
+        )
+
+
+def consent(total: int, *, max_price: int | None, confirm_above: int, what: str, surface: Surface) -> None:
+    """Check a price in Elumenta tokens against what the person allowed.
+
+    Raises `PriceAboveMax` or `ConfirmPrice`; then nothing was sent.
+    """
+    option = f"max_price={total}" if surface in ("python", "batch") else f"--max-price {total}"
+    if max_price is not None:
+        if total > max_price:
+            raise PriceAboveMax(
+                _("{what} costs {price}, and the limit is {limit}. Nothing was sent.").format(
+                    what=what, price=_tokens(total), limit=max_price
+                ),
+                hint=_("To allow it: {option}").format(option=option),
+            )
+        return
+    if confirm_above and total > confirm_above:
+        raise ConfirmPrice(
+            _("{what} costs {price}. Nothing was sent: above {limit} you are asked first.").format(
+                what=what, price=_tokens(total), limit=confirm_above
+            ),
+            hint=_("To say yes, add {option}").format(option=option),
+        )
+
+
+class Purse:
+    """The balance as last told, less what was settled since; refreshed behind the calls."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Balance]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._asked_at: float | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self.last: Balance | None = None
+        self.tokens: int | None = None
+        self.exact = False
+
+    def told(self, balance: Balance) -> None:
+        self.last = balance
+        self.tokens = balance.tokens
+        self.exact = True
+        self._asked_at = self._clock()
+
+    def remains(self, tokens: int | None) -> None:
+        """A reply told what remains (`balance_remaining`), in some of the reply families only."""
+        if tokens is not None:
+            self.tokens = tokens
+            self.exact = True
+
+    def spent(self, tokens: int) -> None:
+        """A call was settled, and its reply did not tell the balance."""
+        if self.tokens is not None and tokens:
+            self.tokens = max(0, self.tokens - tokens)
+            self.exact = False
+
+    def refresh_behind(self) -> None:
+        """Ask for the balance in the background, at most once a minute. On the loop's thread."""
+        now = self._clock()
+        if self._asked_at is not None and now - self._asked_at < REFRESH_S:
+            return
+        self._asked_at = now
+        self._refreshing = asyncio.ensure_future(self._refresh())
+
+    async def _refresh(self) -> None:
+        try:
+            balance = await self._fetch()
+        except ElumentaError:
+            return  # the call itself will say what is wrong
+        self.told(balance)

@@ -1,0 +1,208 @@
+"""One background event loop for the process: `run` for a cell that waits, `submit` for one that does not.
+
+The loop thread talks to the network and the ledger; the caller's thread drains a queue of events and alone touches
+the front end. An interrupt ends the wait at once while the cancelled task finishes its book-keeping behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Iterator
+    from concurrent.futures import Future
+
+    from anyio.from_thread import BlockingPortal
+
+    from ._values import Event
+
+__all__ = ["Handle", "Runtime", "View"]
+
+T = TypeVar("T")
+TICK_S: Final = 0.1  # keeps every wait interruptible, and moves clocks on screen
+FAREWELL_S: Final = 0.5  # how long an interrupted cell waits to hear what happened to its call
+_END: Final = object()
+
+
+class View(Protocol):
+    """What shows a running call; called on the thread that waits."""
+
+    def __call__(self, event: Event) -> None: ...
+
+    def tick(self) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __call__(self, event: Event) -> None:
+        pass
+
+    def tick(self) -> None:
+        pass
+
+
+class Handle(Generic[T]):
+    """A call that runs in the background.
+
+    `result(timeout)` waits (seconds), `stop()` stops waiting (an accepted job goes on at the server and is charged),
+    `done()` asks, `events()` iterates over what happens, and `await handle` gives the result in async code.
+    """
+
+    def __init__(self, future: Future[T], events: SimpleQueue[Any]) -> None:
+        self._future = future
+        self._events = events
+
+    def result(self, timeout: float | None = None) -> T:
+        """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        while not self._future.done():
+            left = TICK_S if ends is None else min(TICK_S, ends - time.monotonic())
+            if left <= 0:
+                raise TimeoutError
+            try:
+                return self._future.result(left)
+            except TimeoutError:
+                if self._future.done():
+                    break
+        return self._future.result()
+
+    def stop(self) -> None:
+        """Stop waiting. What was not sent is cancelled; what was accepted can still be recovered."""
+        self._future.cancel()
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def then(self, callback: Callable[[Handle[T]], None]) -> None:
+        """Call back when it is done, on the background thread."""
+        self._future.add_done_callback(lambda _: callback(self))
+
+    def events(self) -> Iterator[Event]:
+        """What happens, as it happens; ends with the call. For one reader."""
+        while True:
+            try:
+                event = self._events.get(timeout=TICK_S)
+            except Empty:
+                continue
+            if event is _END:
+                self._events.put(_END)
+                return
+            yield event
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
+        # In slices: an interrupt does not wake a sleeping kernel loop, and a bare wrap_future would sit it out.
+        waiter = asyncio.wrap_future(self._future)
+        try:
+            while not waiter.done():
+                await asyncio.wait({waiter}, timeout=TICK_S)
+            return waiter.result()
+        except BaseException:
+            self._future.cancel()
+            raise
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "running"
+        return f"<Handle {state}>"
+
+
+class Runtime:
+    """The portal thread, made at the first use, once per process; a forked child makes its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._portal: BlockingPortal | None = None
+        self._context: Any = None
+        self._pid = 0
+        self._at_exit: list[Callable[[], Awaitable[None]]] = []
+
+    def portal(self) -> BlockingPortal:
+        if self._portal is not None and self._pid == os.getpid():
+            return self._portal
+        with self._lock:
+            if self._portal is None or self._pid != os.getpid():
+                from anyio.from_thread import start_blocking_portal
+
+                self._context = start_blocking_portal("asyncio", name="elumenta_nb")
+                self._portal = self._context.__enter__()
+                self._pid = os.getpid()
+                atexit.register(self._stop, self._portal, self._pid)
+            return self._portal
+
+    def on_exit(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Run `close` on the loop before it stops."""
+        self._at_exit.append(close)
+
+    def _stop(self, portal: BlockingPortal, pid: int) -> None:
+        if os.getpid() != pid:
+            return
+        for close in self._at_exit:
+            self._quietly(portal, close)
+        self._quietly(portal, portal.stop, True)
+
+    @staticmethod
+    def _quietly(portal: BlockingPortal, function: Callable[..., Any], *args: Any) -> None:
+        with contextlib.suppress(BaseException):  # the interpreter is going down: nobody is left to tell
+            portal.start_task_soon(function, *args).result(timeout=5)
+
+    def submit(self, make: Callable[[Callable[[Event], None]], Awaitable[T]]) -> Handle[T]:
+        """Start `make(emit)` on the loop and return at once."""
+        events: SimpleQueue[Any] = SimpleQueue()
+
+        async def guarded() -> T:
+            try:
+                return await make(events.put)
+            finally:
+                events.put(_END)
+
+        return Handle(self.portal().start_task_soon(guarded), events)
+
+    def run(self, make: Callable[[Callable[[Event], None]], Awaitable[T]], view: View | None = None) -> T:
+        """Run `make(emit)` on the loop and wait, showing its events on this thread.
+
+        An interrupt (or any error of the view) cancels it, waits half a second for its last word, and goes on up.
+        """
+        show = view or Silent()
+        handle = self.submit(make)
+        queue = handle._events  # noqa: SLF001 - the other half of this module
+        try:
+            while True:
+                try:
+                    event = queue.get(timeout=TICK_S)
+                except Empty:
+                    show.tick()
+                    continue
+                if event is _END:
+                    break
+                show(event)
+        except BaseException:
+            handle.stop()
+            self._hear_out(queue, show)
+            raise
+        return handle._future.result()  # noqa: SLF001
+
+    @staticmethod
+    def _hear_out(queue: SimpleQueue[Any], show: View) -> None:
+        ends = time.monotonic() + FAREWELL_S
+        while (left := ends - time.monotonic()) > 0:
+            try:
+                event = queue.get(timeout=left)
+            except Empty:
+                return
+            if event is _END:
+                return
+            show(event)
+
+    def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run a coroutine function that tells no events."""
+        return self.run(lambda _emit: function())
