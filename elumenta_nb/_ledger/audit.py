@@ -1,0 +1,52 @@
+"""Running totals against the rows they are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .budget import count, read, turn
+from .entry import Drift
+
+if TYPE_CHECKING:
+    from .budget import Bucket
+    from .database import Tx
+
+__all__ = ["check", "rebuild"]
+
+_FIGURES: Final = "calls, tokens, held, failed, reused, saved, first_us, last_us"
+_COUNTED: Final = (
+    "SELECT place_no, model_no, COUNT(*), SUM(tokens), SUM(held), SUM(CASE status WHEN 4 THEN 1 ELSE 0 END),"
+    " SUM(flags & 1), SUM(saved), MIN(started_us), MAX(started_us) FROM calls GROUP BY place_no, model_no"
+)
+
+
+def _buckets(tx: Tx) -> list[Bucket]:
+    pairs = tx.all("SELECT DISTINCT api, account FROM budgets ORDER BY api, account")
+    return [bucket for api, account in pairs for bucket in read(tx, api, account)]
+
+
+def check(tx: Tx) -> list[Drift]:
+    stored = {row[:2]: row[2:] for row in tx.all(f"SELECT place_no, model_no, {_FIGURES} FROM sums")}
+    counted = {row[:2]: tuple(int(figure) for figure in row[2:]) for row in tx.all(_COUNTED)}
+    found = [
+        Drift(name=f"sums {place_no}/{model_no}", stored=stored.get(key, ()), counted=counted.get(key, ()))
+        for key in sorted(stored.keys() | counted.keys())
+        for place_no, model_no in [key]
+        if stored.get(key) != counted.get(key)
+    ]
+    for bucket in _buckets(tx):
+        totals = count(tx, bucket)
+        if totals != (bucket.spent, bucket.held):
+            name = " ".join(filter(None, ("budget", bucket.per, bucket.target, bucket.user, bucket.tag)))
+            found.append(Drift(name=name, stored=(bucket.spent, bucket.held), counted=totals))
+    return found
+
+
+def rebuild(tx: Tx) -> list[Drift]:
+    found = check(tx)
+    if found:
+        tx.run("DELETE FROM sums")
+        tx.run(f"INSERT INTO sums (place_no, model_no, {_FIGURES}) {_COUNTED}")
+        for bucket in _buckets(tx):
+            turn(tx, bucket, bucket.from_us, bucket.to_us)
+    return found

@@ -1,0 +1,277 @@
+"""The ledger: an intent is on disk before a request leaves, what it cost is counted once, a budget is never overrun.
+
+Every method takes and returns lists and is one durable transaction. Calls are safe from any thread and process.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .._errors import BudgetExceeded, LedgerError
+from .._values import Origin
+from . import audit, query
+from .book import Book
+from .budget import Purse, fullest
+from .database import Database
+from .limits import clear_budget, read_budgets, set_budget, set_cycle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from .._errors import Spent
+    from .entry import (
+        BudgetState,
+        Drift,
+        Elsewhere,
+        Entry,
+        GenerationId,
+        Intent,
+        Per,
+        Release,
+        Restored,
+        Settlement,
+        Where,
+    )
+
+__all__ = ["Ledger"]
+
+T = TypeVar("T")
+
+_BEFORE_SENDING = frozenset({"reserve", "restore"})
+
+
+class Ledger:
+    """The calls of one database. `url` is a SQLAlchemy URL; `clock` gives seconds since the epoch.
+
+    Nothing is opened or created before the first use. Errors are `LedgerError`; their `spent` is ``"no"`` for what
+    happens before a request is sent and ``"maybe"`` after it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        busy_s: float = 30.0,
+        mounts: str | None = None,
+    ) -> None:
+        self._database = Database(url, clock=clock, busy_s=busy_s, mounts=mounts)
+        self._book = Book(self._database)
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._database.shown!r})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a ledger is not pickled: give its address to the other process")
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path | None:
+        """The file, or ``None`` for a server."""
+        return self._database.path
+
+    @property
+    def journal(self) -> str:
+        """``"WAL"``; ``"TRUNCATE"`` on a network file system; ``""`` for a server."""
+        return self._database.journal
+
+    @property
+    def remote(self) -> bool:
+        """A transaction crosses a network: an event loop gives it to a thread."""
+        return self._database.remote
+
+    def open(self) -> None:
+        """Open or create it now. Raises `LedgerError`."""
+        with self._database.read():
+            pass
+
+    def close(self) -> None:
+        """Close its connections; the next use opens them again."""
+        self._database.close()
+
+    # ------------------------------------------------------------ what happens to calls
+
+    def run(self, operations: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+        """Several operations in one transaction, in order: what happened in one tick of a loop is one commit.
+
+        An operation is the name of a method of `Book` and its items. An item that names no row is answered by a
+        `LedgerError`, one that a budget refuses by a `BudgetExceeded`; neither undoes the others.
+        """
+        spent: Spent = "no" if all(name in _BEFORE_SENDING for name, _items in operations) else "maybe"
+        with self._database.write(spent=spent) as tx:
+            now_us = self._database.now_us()
+            return [getattr(self._book, name)(tx, now_us, items) for name, items in operations]
+
+    def _run(self, name: str, items: Iterable[Any]) -> list[Any]:
+        items = list(items)
+        (outcome,) = self.run([(name, items)]) if items else ([],)
+        for answer in outcome:
+            if isinstance(answer, LedgerError):
+                raise answer
+        return outcome
+
+    def reserve(self, intents: Iterable[Intent], *, together: bool = False) -> list[int | BudgetExceeded]:
+        """A durable row, with its hold, for each intent that its budgets have room for; nothing was sent yet.
+
+        Each intent is treated on its own. With `together` one that does not fit refuses all of them.
+        """
+        return self._run("reserve_together" if together else "reserve", intents)
+
+    def restore(self, items: Iterable[Restored]) -> list[int]:
+        """Rows of calls served from the store: 0 tokens."""
+        return self._run("restore", items)
+
+    reuse = restore
+
+    def accept(self, items: Iterable[tuple[int, GenerationId]]) -> list[bool]:
+        """The job's id, on disk before the first wait. False: the row is final already."""
+        return self._run("accept", items)
+
+    def claim(self, items: Iterable[tuple[int, GenerationId]]) -> list[bool]:
+        """`accept` for a generation found in the history: false when it belongs to another row."""
+        return self._run("claim", items)
+
+    def settle(self, items: Iterable[Settlement]) -> list[BudgetState | None]:
+        """What calls cost, counted once; the answer is the fullest budget that covers each."""
+        return self._run("settle", items)
+
+    def release(self, items: Iterable[Release]) -> list[bool]:
+        """Calls that cost nothing give their hold back. False: the row is settled, or was sent (`cancelled`)."""
+        return self._run("release", items)
+
+    def doubt(self, items: Iterable[tuple[int, str]]) -> list[bool]:
+        """Sent, and no answer: unknown; the hold stays. The text says why."""
+        return self._run("doubt", items)
+
+    def renew(self, items: Iterable[tuple[int, float]]) -> list[bool]:
+        """Leases that end so many seconds from now: somebody still waits."""
+        return self._run("renew", items)
+
+    def note_attempts(self, items: Iterable[tuple[int, int]]) -> list[bool]:
+        """How many times a call's request was sent until now."""
+        return self._run("note_attempts", items)
+
+    def adopt(self, items: Iterable[Elsewhere]) -> list[int | None]:
+        """Rows of what the account spent elsewhere; ``None`` where the generation is one of ours."""
+        return self._run("elsewhere", items)
+
+    # ------------------------------------------------------------ budgets
+
+    def set_budget(
+        self,
+        limit: int,
+        *,
+        per: Per = "notebook",
+        account: str,
+        api: str,
+        origin: Origin | None = None,
+        user: str = "",
+        tag: str = "",
+    ) -> BudgetState:
+        """Set or change a budget; what its calls have spent until now counts. Raises `ConfigError` for a bad limit."""
+        with self._database.write() as tx:
+            now_us = self._database.now_us()
+            return set_budget(
+                tx, now_us, limit, per=per, account=account, api=api, origin=origin or Origin(), user=user, tag=tag
+            )
+
+    def clear_budget(
+        self,
+        *,
+        per: Per = "notebook",
+        account: str,
+        api: str,
+        origin: Origin | None = None,
+        user: str = "",
+        tag: str = "",
+    ) -> bool:
+        """Remove a budget. False: there was none."""
+        with self._database.write() as tx:
+            return clear_budget(tx, per=per, account=account, api=api, origin=origin or Origin(), user=user, tag=tag)
+
+    def budgets(self, *, account: str | None = None, api: str | None = None) -> list[BudgetState]:
+        """Every budget, as of now."""
+        with self._database.read() as tx:
+            return read_budgets(tx, self._database.now_us(), account=account, api=api)
+
+    def budget_state(self, origin: Origin, account: str, api: str) -> BudgetState | None:
+        """The fullest budget that would cover a call from here."""
+        with self._database.read() as tx:
+            now_us = self._database.now_us()
+            place = query.place_like(origin, account, api)
+            return fullest(Purse(tx, [(api, account)], now_us, keep=False).covering(place, origin.kernel, now_us))
+
+    def set_cycle(self, account: str, api: str, ends_at: datetime | None) -> None:
+        """When the account's billing cycle ends (`plan_expires_at`): monthly budgets follow it."""
+        with self._database.write() as tx:
+            set_cycle(tx, self._database.now_us(), account, api, ends_at)
+
+    # ------------------------------------------------------------ reading
+
+    def call(self, call_id: int) -> Entry:
+        """One row. Raises `NotFound`."""
+        return self._read(query.call, call_id, self._database.now_us())
+
+    def open_calls(
+        self,
+        account: str | None = None,
+        api: str | None = None,
+        *,
+        ids: Iterable[int] | None = None,
+        fingerprint: str | None = None,
+    ) -> list[Entry]:
+        """Rows that are reserved, pending or unknown, the oldest first. An expired lease reads as unknown."""
+        wanted = None if ids is None else list(ids)
+        return self._read(query.open_calls, self._database.now_us(), account, api, wanted, fingerprint)
+
+    def released_since(self, account: str, api: str, since: datetime) -> list[Entry]:
+        """Rows that were released because no history showed them, and may still be found."""
+        return self._read(query.released_since, self._database.now_us(), account, api, since)
+
+    def owned(self, generation_ids: Iterable[GenerationId], *, account: str, api: str) -> set[GenerationId]:
+        """Those of the ids that belong to a call of this ledger."""
+        return self._read(self._book.owned, api, account, list(generation_ids))
+
+    def paid_most(self, api: str, model: str, price_key: str) -> int | None:
+        """The highest charge seen for these parameters."""
+        return self._read(query.paid_most, api, model, price_key)
+
+    def has_seen(self, account: str, api: str) -> bool:
+        """The account has a row here."""
+        return self._read(query.has_seen, account, api)
+
+    def flag(self, name: str) -> bool:
+        """True the first time it is asked with this name, in any process: for notices that are shown once."""
+        with self._database.write() as tx:
+            return query.flag(tx, name, self._database.now_us())
+
+    def totals(self, by: Sequence[str], where: Where) -> list[tuple[Any, ...]]:
+        """Aggregates; `query.TOTALS` names the figures after the keys."""
+        return self._read(query.totals, tuple(by), where)
+
+    def columns(self, wanted: Sequence[str], where: Where) -> query.Columns:
+        """Rows as numpy arrays, for the frames."""
+        return self._read(query.columns, tuple(wanted), where, self._database.now_us())
+
+    def _read(self, read: Callable[..., T], *facts: Any) -> T:
+        with self._database.read() as tx:
+            return read(tx, *facts)
+
+    # ------------------------------------------------------------ health
+
+    def check(self) -> list[Drift]:
+        """Running totals that do not equal their rows: none, unless the file was edited by hand."""
+        return self._read(audit.check)
+
+    def rebuild(self) -> list[Drift]:
+        """Count all running totals anew; what was wrong."""
+        with self._database.write() as tx:
+            return audit.rebuild(tx)

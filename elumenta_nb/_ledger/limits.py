@@ -1,0 +1,84 @@
+"""Setting, changing, listing and removing budgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, get_args
+
+from .._errors import ConfigError
+from .._language import gettext as _
+from .._values import MAX_TOKENS
+from .budget import Purse, cycle, period, read, turn
+from .entry import BudgetState, Per, micros
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .._values import Origin
+    from .database import Tx
+
+__all__ = ["clear_budget", "read_budgets", "set_budget", "set_cycle"]
+
+_SET: Final = (
+    'INSERT INTO budgets (api, account, per, target, "user", tag, ceiling, from_us, to_us, spent, held)'
+    " VALUES (:api, :account, :per, :target, :user, :tag, :ceiling, 0, 0, 0, 0)"
+    ' ON CONFLICT (api, account, per, target, "user", tag) DO UPDATE SET ceiling = excluded.ceiling'
+)
+_CLEAR: Final = (
+    "DELETE FROM budgets WHERE api = :api AND account = :account AND per = :per AND target = :target"
+    ' AND "user" = :user AND tag = :tag'
+)
+_CYCLE: Final = (
+    "INSERT INTO accounts (api, account, first_us, cycle_us) VALUES (:api, :account, :first_us, :cycle_us)"
+    " ON CONFLICT (api, account) DO UPDATE SET cycle_us = excluded.cycle_us"
+)
+
+
+def _target(per: Per, origin: Origin) -> str:
+    return {"notebook": origin.notebook, "kernel": origin.kernel}.get(per, "")
+
+
+def set_budget(
+    tx: Tx, now_us: int, limit: int, *, per: Per, account: str, api: str, origin: Origin, user: str, tag: str
+) -> BudgetState:
+    if per not in get_args(Per):
+        raise ConfigError(_("A budget is per {names}.").format(names=", ".join(get_args(Per))))
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MAX_TOKENS:
+        raise ConfigError(
+            _("A budget is a whole number of Elumenta tokens, not {value!r}.").format(value=limit),
+            hint="%elumenta budget 500 --per notebook",
+        )
+    target = _target(per, origin)
+    tx.run(_SET, api=api, account=account, per=per, target=target, user=user, tag=tag, ceiling=limit)
+    # A new row has an empty period, so it counts its calls here, as any budget does when its period rolls over.
+    Purse(tx, [(api, account)], now_us)
+    (bucket,) = [
+        bucket
+        for bucket in read(tx, api, account)
+        if (bucket.per, bucket.target, bucket.user, bucket.tag) == (per, target, user, tag)
+    ]
+    return bucket.state()
+
+
+def clear_budget(tx: Tx, *, per: Per, account: str, api: str, origin: Origin, user: str, tag: str) -> bool:
+    target = _target(per, origin)
+    return tx.run(_CLEAR, api=api, account=account, per=per, target=target, user=user, tag=tag) > 0
+
+
+def read_budgets(tx: Tx, now_us: int, *, account: str | None, api: str | None) -> list[BudgetState]:
+    pairs = [
+        (row[0], row[1])
+        for row in tx.all("SELECT DISTINCT api, account FROM budgets ORDER BY api, account")
+        if account in {None, row[1]} and api in {None, row[0]}
+    ]
+    purse = Purse(tx, pairs, now_us, keep=False)
+    return [bucket.state() for bucket in purse.all()]
+
+
+def set_cycle(tx: Tx, now_us: int, account: str, api: str, ends_at: datetime | None) -> None:
+    ends_us = micros(ends_at) if ends_at is not None else None
+    if cycle(tx, api, account) == ends_us:
+        return
+    tx.run(_CYCLE, api=api, account=account, first_us=now_us, cycle_us=ends_us)
+    for bucket in read(tx, api, account):
+        if bucket.per == "month":
+            turn(tx, bucket, *period("month", now_us, ends_us))

@@ -1,0 +1,179 @@
+"""Reading the ledger: rows to go on with, aggregates, and columns for frames."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from .._errors import NotFound
+from .._language import gettext as _
+from .._values import Origin
+from .book import generation_of
+from .budget import Place
+from .entry import STATUSES, Entry, Flag, State, at, micros
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from .database import Tx
+
+__all__ = [
+    "Columns",
+    "call",
+    "columns",
+    "flag",
+    "has_seen",
+    "open_calls",
+    "paid_most",
+    "place_like",
+    "released_since",
+    "totals",
+]
+
+_ENTRY: Final = (
+    "SELECT c.id, c.status, p.account, p.api, p.source, p.notebook, p.cell_id, c.execution_count, d.source_hash, p.label,"
+    ' p.tags, p."user", p.host, k.name, d.run, m.category, m.model, m.provider, d.params, c.prompt_chars,'
+    " d.prompt_hash, d.fingerprint, d.price_key, d.folder, d.count_index, c.quoted, c.held, c.tokens, c.saved,"
+    " c.started_us, c.ended_us, c.lease_us, c.generation_no, c.generation_name, c.balance_after, c.latency_us,"
+    " c.attempts, c.restored_from, d.media, d.error, c.flags"
+    " FROM calls c JOIN details d ON d.call_id = c.id JOIN places p ON p.no = c.place_no"
+    " JOIN models m ON m.no = c.model_no JOIN kernels k ON k.no = c.kernel_no WHERE "
+)
+
+
+def _entry(row: Sequence[Any], now_us: int) -> Entry:
+    (id_, status, account, api, source, notebook, cell_id, execution_count, source_hash, label, tags, user, host, kernel,
+     run, category, model, provider, params, prompt_chars, prompt_hash, fingerprint, price_key, folder, count_index,
+     quoted, held, tokens, saved, started_us, ended_us, lease_us, number, name, balance_after, latency_us, attempts,
+     restored_from, media, error, flags) = row  # fmt: skip
+    if status == State.RESERVED and lease_us is not None and lease_us <= now_us:
+        status = State.UNKNOWN
+    origin = Origin(
+        source=source,
+        notebook=notebook,
+        cell_id=cell_id,
+        execution_count=execution_count,
+        source_hash=source_hash,
+        label=label,
+        tags=tuple(json.loads(tags)) if tags else (),
+        user=user,
+        host=host,
+        kernel=kernel,
+        run=run,
+    )
+    return Entry(
+        id=id_,
+        status=STATUSES[status],
+        account=account,
+        api=api,
+        origin=origin,
+        category=category,
+        model=model,
+        provider=provider,
+        params=json.loads(params),
+        prompt_chars=prompt_chars,
+        prompt_hash=prompt_hash,
+        fingerprint=fingerprint,
+        price_key=price_key,
+        folder=folder,
+        count_index=count_index,
+        quoted=quoted,
+        held=held,
+        tokens=tokens,
+        saved=saved,
+        started_at=at(started_us),
+        ended_at=None if ended_us is None else at(ended_us),
+        lease_until=None if lease_us is None else at(lease_us),
+        generation_id=generation_of(number, name, flags),
+        balance_after=balance_after,
+        latency_s=None if latency_us is None else latency_us / 1e6,
+        attempts=attempts,
+        restored_from=restored_from,
+        media=tuple(json.loads(media)),
+        error=error,
+        reused=bool(flags & Flag.REUSED),
+        estimated=bool(flags & Flag.ESTIMATED),
+        adopted=bool(flags & Flag.ADOPTED),
+        lost=bool(flags & Flag.LOST),
+    )
+
+
+def call(tx: Tx, call_id: int, now_us: int) -> Entry:
+    row = tx.one(_ENTRY + "c.id = :id", id=call_id)
+    if row is None:
+        raise NotFound(
+            _("The ledger has no call {id}.").format(id=call_id), hint=_("The last calls: %elumenta spend --by cell")
+        )
+    return _entry(row, now_us)
+
+
+def open_calls(
+    tx: Tx,
+    now_us: int,
+    account: str | None,
+    api: str | None,
+    ids: Sequence[int] | None,
+    fingerprint: str | None,
+) -> list[Entry]:
+    sql, facts = _ENTRY + "c.status < 3 AND p.source <> 'elsewhere'", {}
+    for column, value in (("p.account", account), ("p.api", api), ("d.fingerprint", fingerprint)):
+        if value is not None:
+            name = column[2:]
+            sql, facts[name] = f"{sql} AND {column} = :{name}", value
+    if ids is not None:
+        sql, facts["ids"] = sql + " AND c.id IN {ids}", json.dumps(list(ids))
+    return [_entry(row, now_us) for row in tx.all(sql + " ORDER BY c.id", **facts)]
+
+
+def released_since(tx: Tx, now_us: int, account: str, api: str, since: datetime) -> list[Entry]:
+    rows = tx.all(
+        _ENTRY + "c.started_us >= :since_us AND c.status = 4 AND (c.flags & 8) <> 0"
+        " AND p.account = :account AND p.api = :api ORDER BY c.id",
+        since_us=micros(since),
+        account=account,
+        api=api,
+    )
+    return [_entry(row, now_us) for row in rows]
+
+
+def paid_most(tx: Tx, api: str, model: str, price_key: str) -> int | None:
+    row = tx.one(
+        "SELECT tokens FROM dearest WHERE api = :api AND model = :model AND price_key = :price_key",
+        api=api,
+        model=model,
+        price_key=price_key,
+    )
+    return None if row is None else int(row[0])
+
+
+def has_seen(tx: Tx, account: str, api: str) -> bool:
+    found = tx.one("SELECT 1 FROM accounts WHERE api = :api AND account = :account", api=api, account=account)
+    return found is not None
+
+
+def flag(tx: Tx, name: str, now_us: int) -> bool:
+    sql = "INSERT INTO notices (name, at_us) VALUES (:name, :at_us) ON CONFLICT (name) DO NOTHING"
+    return tx.run(sql, name=name, at_us=now_us) == 1
+
+
+def place_like(origin: Origin, account: str, api: str) -> Place:
+    """Where a call from `origin` would be, for asking which budgets cover it."""
+    return Place(
+        0, api, account, origin.user, origin.host, origin.notebook, origin.cell_id, origin.label, origin.tags,
+        origin.source,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    pass
+
+
+def columns(tx, wanted, where, now_us):
+    raise NotImplementedError
+
+
+def totals(tx, by, where):
+    raise NotImplementedError
