@@ -1,0 +1,187 @@
+"""Small PNG or JPEG stand-ins for pictures and videos: what a notebook keeps of a large file.
+
+Pillow is given four formats and a limit of pixels; whatever it cannot read safely has no preview and stays a file.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ._sniff import sniff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+__all__ = ["MAX_PIXELS", "Picture", "drawn_poster", "pixels", "poster", "preview"]
+
+MAX_PIXELS: Final = 40_000_000
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
+_NATIVE: Final = {"image/png", "image/jpeg"}  # what every viewer of notebooks shows, nbconvert and GitHub included
+_SIDE: Final = 1024
+_BAND: Final = "#8a5a00"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Encoded bytes of a PNG or JPEG, and its pixels."""
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+
+
+def preview(path: Path, *, limit_bytes: int, band: str = "", side: int = _SIDE) -> Picture | None:
+    """The picture itself where it is small PNG or JPEG, else a reduced copy of at most `limit_bytes`.
+
+    `band` is an ASCII caption drawn below it. ``None``: not a picture, damaged, or too many pixels to open safely.
+    """
+    try:
+        small = path.stat().st_size <= limit_bytes
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _opened(file)
+            if image is None:
+                return None
+            size = image.size
+            image = _upright(image, side)
+            if small and not band:
+                file.seek(0)
+                data = file.read(limit_bytes + 1)
+                kind = sniff(data)
+                if kind.mime in _NATIVE and len(data) <= limit_bytes:
+                    return Picture(data, kind.mime, *size)
+            return _encoded(_banded(image, band), limit_bytes)
+    except Exception:  # noqa: BLE001 - a hostile or damaged file: decoders raise almost anything
+        return None
+
+
+def pixels(path: Path) -> tuple[int, int] | None:
+    """Width and height without decoding, ``None`` when it is not a picture that Pillow reads here."""
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import PIL.Image
+
+            with PIL.Image.open(file, formats=_FORMATS) as image:
+                return image.size
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
+def poster(data: bytes, *, limit_bytes: int) -> Picture | None:
+    """A JPEG for a video from a thumbnail's bytes, ``None`` when they are no picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _opened(io.BytesIO(data))
+            if image is None:
+                return None
+            return _encoded(_flat(_upright(image, 640)), limit_bytes)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
+def drawn_poster(caption: str, *, width: int | None, height: int | None, limit_bytes: int) -> Picture:
+    """A dark frame with a play sign and an ASCII caption, for a video that came without a thumbnail."""
+    import PIL.Image
+    from PIL import ImageDraw
+
+    ratio = width / height if width and height else 16 / 9
+    ratio = min(max(ratio, 0.4), 2.5)
+    wide, high = (640, round(640 / ratio)) if ratio >= 1 else (round(480 * ratio), 480)
+    image = PIL.Image.new("RGB", (wide, high), "#20242c")
+    draw = ImageDraw.Draw(image)
+    x, y, r = wide / 2, high / 2 - 8, min(wide, high) / 8
+    draw.ellipse((x - r, y - r, x + r, y + r), fill="#3d4657")
+    draw.polygon([(x - r * 0.35, y - r * 0.5), (x - r * 0.35, y + r * 0.5), (x + r * 0.55, y)], fill="#f2f4f8")
+    font = _font(max(14, min(wide, high) // 20))
+    draw.text((wide / 2, high - 14), _ascii(caption), fill="#c6ccd8", font=font, anchor="ms")
+    return _encoded(image, limit_bytes)
+
+
+def _opened(file: Any) -> Image | None:
+    import PIL.Image
+
+    image = PIL.Image.open(file, formats=_FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        return None
+    return image
+
+
+def _upright(image: Image, side: int) -> Image:
+    from PIL import ImageOps
+
+    image.draft("RGB", (side, side))  # a JPEG is decoded near its final size
+    image.load()
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode not in ("RGB", "RGBA"):
+        clear = "A" in turned.getbands() or "transparency" in turned.info
+        turned = turned.convert("RGBA" if clear else "RGB")
+    turned = turned.copy()
+    turned.thumbnail((side, side))
+    return turned
+
+
+def _flat(image: Image) -> Image:
+    import PIL.Image
+
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    ground = PIL.Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
+
+
+def _banded(image: Image, band: str) -> Image:
+    if not band:
+        return image
+    import PIL.Image
+    from PIL import ImageDraw
+
+    high = max(20, round(max(image.width, 320) / 26))
+    framed = PIL.Image.new(image.mode, (image.width, image.height + high), _BAND)
+    framed.paste(image, (0, 0))
+    draw = ImageDraw.Draw(framed)
+    size = round(high * 0.62)
+    text = _ascii(band)
+    while size > 8 and draw.textlength(text, font=_font(size)) > image.width - 8:
+        size -= 1
+    if draw.textlength(text, font=_font(size)) > image.width - 8:
+        text = text.split(" ")[0]
+    draw.text((image.width / 2, image.height + high / 2), text, fill="white", font=_font(size), anchor="mm")
+    return framed
+
+
+def _encoded(image: Image, limit_bytes: int) -> Picture:
+    """PNG where it is transparent and fits, else JPEG; smaller until it fits."""
+    for _step in range(12):
+        clear = image.mode == "RGBA"
+        out = io.BytesIO()
+        if clear:
+            image.save(out, "PNG", optimize=True)
+        else:
+            image.save(out, "JPEG", quality=86, optimize=True, progressive=True)
+        if out.tell() <= limit_bytes:
+            return Picture(out.getvalue(), "image/png" if clear else "image/jpeg", image.width, image.height)
+        if clear and max(image.size) <= 512:
+            image = _flat(image)
+        else:
+            image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
+    raise ValueError("the picture does not get small enough")
+
+
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _ascii(text: str) -> str:
+    """The built-in font is Latin only; a model's name is ASCII already."""
+    return text.replace("·", "-").replace("–", "-").encode("ascii", "replace").decode()[:80]
