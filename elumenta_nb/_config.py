@@ -9,56 +9,24 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from ._address import check_base_url
 from ._errors import AuthFailed, ConfigError, NoKey
+from ._keys import KeyFile, Keyring, Secret, check_key
 from ._language import LANGUAGES, gettext as _
 from ._values import Reuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["BASE_URL", "KeyFile", "Secret", "Settings", "check_key", "is_loopback", "load"]
+__all__ = ["BASE_URL", "Settings", "changed", "load"]
 
 BASE_URL: Final = "https://elumenta.ru/api/v2"  # en/quickstart
 Mode = Literal["live", "sandbox", "only"]
-PLACEHOLDER: Final = "nb_YOUR_API_KEY"
-_KEY: Final = re.compile(r"nb_[\w.\-]{4,}", re.ASCII)
 _FORMS: Final = ("params", "flat")
-
-
-class Secret:
-    """An API key that does not show: `repr`, `str`, `vars`, pickle and copy never hold it. Call it to get it."""
-
-    __slots__ = ("_reveal",)
-
-    def __init__(self, value: str) -> None:
-        def reveal() -> str:
-            return value
-
-        self._reveal: Callable[[], str] = reveal
-
-    def __call__(self) -> str:
-        return self._reveal()
-
-    @property
-    def last_four(self) -> str:
-        return f"nb_…{self()[-4:]}"
-
-    def __repr__(self) -> str:
-        return f"Secret({self.last_four})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self() == other()
-
-    __hash__ = None  # type: ignore[assignment]  # a set of keys has no use
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(_("An API key cannot be pickled."))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,77 +79,6 @@ class Settings:
                 shown = "–" if value is None else str(value)
             rows.append({"setting": name, "value": shown, "from": self.sources.get(name, "default")})
         return rows
-
-
-class KeyFile:
-    """The key as a file that only its owner can read (0600), in `home`."""
-
-    def __init__(self, home: Path) -> None:
-        self.path = home / "key"
-
-    def read(self) -> Secret | None:
-        """The key, or ``None``. Raises `ConfigError` when others can read the file."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        if os.name == "posix" and status.st_mode & 0o077:
-            raise ConfigError(
-                _("Other people can read your key file {path}.").format(path=self.path),
-                hint=f"chmod 600 {self.path}",
-            )
-        text = self.path.read_text(encoding="ascii", errors="replace").strip()
-        return check_key(text) if text else None
-
-    def write(self, key: Secret) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - the mode must hold from the first byte
-            file.write(key() + "\n")
-        draft.replace(self.path)
-
-    def remove(self) -> bool:
-        existed = self.path.exists()
-        self.path.unlink(missing_ok=True)
-        return existed
-
-
-def check_key(text: str) -> Secret:
-    """The key, if it looks like one (`nb_…`, en/authentication). Raises `AuthFailed` naming what is wrong."""
-    text = text.strip()
-    hint = _("Keys are made at elumenta.ru/web, Profile, API Keys; then: %elumenta login")
-    if text == PLACEHOLDER:
-        raise AuthFailed(_("nb_YOUR_API_KEY is the placeholder of the documentation, not a key."), hint=hint)
-    if not _KEY.fullmatch(text):
-        raise AuthFailed(_("That is not an Elumenta key: a key begins with nb_ and has no spaces."), hint=hint)
-    return Secret(text)
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether the host name is this machine: localhost, 127.0.0.0/8 or ::1."""
-    if not host:
-        return False
-    return host in {"localhost", "::1"} or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
-
-
-def check_base_url(url: str) -> str:
-    """The base URL without a trailing slash. Raises `ConfigError` for plain http off this machine or an odd URL."""
-    parts = urlsplit(url.strip())
-    hint = _("The documented one is {url}").format(url=BASE_URL)
-    try:
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_fine = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine:
-        raise ConfigError(_("The base URL {url!r} is not a web address.").format(url=url), hint=hint)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(_("The base URL may hold no user name, query or fragment."), hint=hint)
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ConfigError(
-            _("The base URL is plain http: the key would travel readable by anyone on the way."),
-            hint=_("Use https; plain http is for this machine only.") + "\n" + hint,
-        )
-    return url.strip().rstrip("/")
 
 
 def _choice(*allowed: str) -> Callable[[Any], Any]:
@@ -251,15 +148,7 @@ def load(
 ) -> Settings:
     """The settings in force. Raises `ConfigError` that names the setting and where the bad value stands."""
     environ = os.environ if environ is None else environ
-    if unknown := set(arguments) - set(_SPECS):
-        from ._catalog import closest
-
-        name = min(unknown)
-        near = closest(name, _SPECS)
-        raise ConfigError(
-            _("There is no setting {name!r}.").format(name=name),
-            hint=_("Did you mean {name}?").format(name=near) if near else ", ".join(_SPECS),
-        )
+    _known_names(arguments)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
 
@@ -280,12 +169,23 @@ def load(
         offer(name, environ.get(spec.env), spec.env)
     home = values.setdefault("home", _default_home())
     for name, value, source in _from_files(home, cwd or Path.cwd()):
-        if name == "confirm_above" and source.endswith("pyproject.toml"):
-            value = _only_stricter(value, home)  # noqa: PLW2901 - the offer, made safe
-        offer(name, value, source)
+        stricter = name != "confirm_above" or not source.endswith("pyproject.toml") or _is_stricter(value, home)
+        offer(name, value if stricter else None, source)
     if "api_key" not in values:
         _offer_stored_key(home, offer)
     return Settings(**values, sources=sources)
+
+
+def _known_names(arguments: Mapping[str, Any]) -> None:
+    if unknown := set(arguments) - set(_SPECS):
+        from ._catalog import closest
+
+        name = min(unknown)
+        near = closest(name, _SPECS)
+        raise ConfigError(
+            _("There is no setting {name!r}.").format(name=name),
+            hint=_("Did you mean {name}?").format(name=near) if near else ", ".join(_SPECS),
+        )
 
 
 def _default_home() -> Path:
@@ -333,24 +233,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(_("{path} cannot be read: {why}").format(path=path, why=error)) from None
 
 
-def _only_stricter(value: Any, home: Path) -> Any:
+def _is_stricter(value: Any, home: Path) -> bool:
     """A project may ask for consent earlier than the user does, never later."""
     own = _read_toml(home / "config.toml").get("confirm_above", Settings.__dataclass_fields__["confirm_above"].default)
-    return value if isinstance(value, int) and (value and (not own or value < own)) else None
+    return isinstance(value, int) and value > 0 and (not own or value < own)
 
 
 def _offer_stored_key(home: Path, offer: Callable[[str, Any, str], None]) -> None:
     file = KeyFile(home)
     offer("api_key", file.read(), str(file.path))
     if _read_toml(home / "config.toml").get("keyring"):
-        try:
-            import keyring
-        except ImportError:
-            raise ConfigError(
-                _("The key was stored in the keyring, and the package keyring is not installed."),
-                hint='pip install "elumenta-nb[keyring]"',
-            ) from None
-        offer("api_key", keyring.get_password("elumenta_nb", "api_key"), "keyring")
+        offer("api_key", Keyring(home).read(), "keyring")
 
 
 def changed(settings: Settings, **values: Any) -> Settings:

@@ -15,8 +15,8 @@ from anyio import CancelScope, to_thread
 from ._errors import ElumentaError, NotStored
 from ._generation import Generation
 from ._language import gettext as _
-from ._ledger import Intent, Reuse as Reused
-from ._prices import consent
+from ._ledger import Intent, Restored
+from ._prices import consent, price_key
 from ._result import Result
 from ._values import Quoted, Receipt, Settled
 
@@ -84,8 +84,8 @@ class Engine:
             return None
         call_id: int | None = None
         if self._services.api:  # with reuse=only there is no account to write for
-            call_id = await self._services.writer.reuse(
-                Reused(
+            call_id = await self._services.writer.restore(
+                Restored(
                     account=await self._services.account(),
                     api=self._services.api,
                     origin=call.origin,
@@ -96,9 +96,12 @@ class Engine:
                     prompt_chars=len(call.prompt),
                     prompt_hash=order.prompt_hash,
                     fingerprint=take.fingerprint,
-                    quoted=take.quoted,
                     restored_from=take.call_id,
                     saved=take.tokens,
+                    folder=str(take.folder),
+                    media=tuple(item.path.name for item in take.media),
+                    generation_id=take.generation_id,
+                    count_index=order.index,
                 )
             )
         receipt = Receipt(
@@ -113,7 +116,7 @@ class Engine:
             paid_at=take.created_at,
             sandbox=take.api == "sandbox",
         )
-        result = Result.from_take(take, receipt=receipt, id=call_id)
+        result = Result.from_take(take, base=self._services.store.base, reused=True, call_id=call_id, receipt=receipt)
         emit(Settled(index=order.index, receipt=receipt))
         return result
 
@@ -140,8 +143,7 @@ class Engine:
             order.quote = await self._services.prices.quote(order.resolved)
             order.quoted = order.quote.tokens
             order.fingerprint = self._services.store.fingerprint(order.call, self._services.api)
-            dearest = self._services.ledger.paid_most(order.call.model, dict(order.resolved.priced))
-            order.held = max(order.quote.tokens, dearest or 0)
+            order.held = self._services.prices.held(order.resolved, order.quote)
             total += order.held
             emit(Quoted(index=order.index, quote=order.quote, total=total))
         first = orders[0]
@@ -167,13 +169,15 @@ class Engine:
                     prompt_chars=len(call.prompt),
                     prompt_hash=order.prompt_hash,
                     fingerprint=order.fingerprint,
+                    price_key=price_key(order.resolved),
+                    count_index=order.index,
                     folder=str(self._services.store.folder),
                     quoted=order.quoted,
                     held=order.held,
                     lease_s=LEASE_S,
                 )
             )
-        for order, call_id in zip(orders, await self._services.writer.reserve_all(intents), strict=True):
+        for order, call_id in zip(orders, await self._services.writer.reserve_together(intents), strict=True):
             order.call_id = call_id
 
     async def _together(self, runs: Sequence[Coroutine[Any, Any, Result]]) -> list[Result | ElumentaError]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from anyio import CancelScope, move_on_after, to_thread
 
@@ -136,37 +136,50 @@ class Generation:
         while True:
             delay = poll_delay(polls, reply.eta_s, self._services.client.limits)
             if time.monotonic() + delay > ends:
-                raise JobTimedOut(
-                    _("{model} is not finished; it goes on at the server and is charged when it completes.").format(
-                        model=self._order.what
-                    ),
-                    hint=_("To get it: %elumenta recover {id}").format(id=self._order.call_id),
-                    tokens=self._order.held,
-                    call_id=self._order.call_id,
-                )
+                raise self._timed_out()
             await self._services.sleep(delay)
             polls += 1
             try:
-                news = await self._services.client.poll(reply.id)
-            except RateLimited as error:
-                wait_s = min(error.retry_after or SLOW_POLL_S, max(0.0, ends - time.monotonic()))
-                self._emit(Retrying(index=self._order.index, reason=_("request limit reached"), wait_s=wait_s))
-                await self._services.sleep(wait_s)
+                news = await self._news(reply.id, ends)
             except NotFound as error:
                 lost += 1
                 if lost >= LOST_POLLS:
                     return await self._found(error)
-            except (TransportError, ServerError, BadReply):
-                continue  # the job does not depend on our connection
-            except ElumentaError as error:
-                error.spent, error.tokens, error.call_id = "maybe", self._order.held, self._order.call_id
-                raise
-            else:
-                lost = 0
-                if news.status in ("completed", "failed"):
-                    return news
-                reply = news if news.id is not None else reply
-                self._emit(Waiting(index=self._order.index, progress=news.progress, eta_s=news.eta_s))
+                continue
+            if news is None:
+                continue
+            lost = 0
+            if news.status in ("completed", "failed"):
+                return news
+            reply = news if news.id is not None else reply
+            self._emit(Waiting(index=self._order.index, progress=news.progress, eta_s=news.eta_s))
+
+    async def _news(self, generation_id: int | str, ends: float) -> Reply | None:
+        """One poll; ``None`` where it brought nothing, for the job does not depend on our connection."""
+        try:
+            return await self._services.client.poll(generation_id)
+        except RateLimited as error:
+            wait_s = min(error.retry_after or SLOW_POLL_S, max(0.0, ends - time.monotonic()))
+            self._emit(Retrying(index=self._order.index, reason=_("request limit reached"), wait_s=wait_s))
+            await self._services.sleep(wait_s)
+        except (TransportError, ServerError, BadReply):
+            pass
+        except NotFound:
+            raise
+        except ElumentaError as error:
+            error.spent, error.tokens, error.call_id = "maybe", self._order.held, self._order.call_id
+            raise
+        return None
+
+    def _timed_out(self) -> JobTimedOut:
+        return JobTimedOut(
+            _("{model} is not finished; it goes on at the server and is charged when it completes.").format(
+                model=self._order.what
+            ),
+            hint=_("To get it: %elumenta recover {id}").format(id=self._order.call_id),
+            tokens=self._order.held,
+            call_id=self._order.call_id,
+        )
 
     async def _failed(self, why: str, error: ElumentaError | None = None) -> GenerationFailed:
         failed = GenerationFailed(
@@ -188,7 +201,7 @@ class Generation:
             call_id=self._order.call_id,
         )
 
-    def _release(self, status: str, error: BaseException | str) -> Release:
+    def _release(self, status: Literal["failed", "cancelled"], error: BaseException | str) -> Release:
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
         return Release(call_id=self._order.call_id, status=status, error=text, attempts=self._order.attempts)
 
@@ -210,7 +223,7 @@ class Generation:
             tokens=tokens,
             generation_id=reply.id,
             balance_after=reply.balance,
-            latency_us=int(latency_s * 1e6),
+            latency_s=latency_s,
             attempts=self._order.attempts,
         )
         budget: BudgetState | None = None
@@ -247,7 +260,9 @@ class Generation:
         receipt = self._order.receipt
         assert receipt is not None
         call = self._order.call
-        if reply.url is None and reply.text is None and not self._order.text:
+        if reply.text is None and self._order.text:
+            reply = replace(reply, text="".join(self._order.text))
+        if reply.url is None and reply.text is None:
             raise DownloadFailed(
                 _("{model}: the server says completed, and gave neither a text nor a file.").format(
                     model=self._order.what
@@ -257,12 +272,26 @@ class Generation:
                 call_id=self._order.call_id,
             )
         if reply.url is None and call.reuse == "off":  # a text outside a cell: the ledger and the history have it
-            result = Result.from_reply(call, reply, receipt=receipt, text="".join(self._order.text))
+            result = self._kept(reply, receipt)
         else:
             result = await self._stored(reply, receipt)
         self._emit(Settled(index=self._order.index, receipt=receipt))
         self._services.purse.refresh_behind()
         return result
+
+    def _kept(self, reply: Reply, receipt: Receipt) -> Result:
+        """A text that is not stored."""
+        return Result.from_reply(
+            reply,
+            model=self._order.call.model,
+            category=self._order.call.category,
+            tokens=receipt.tokens,
+            quoted=receipt.quoted,
+            call_id=receipt.call_id,
+            latency=receipt.latency_s,
+            sandbox=receipt.sandbox,
+            receipt=receipt,
+        )
 
     async def _stored(self, reply: Reply, receipt: Receipt) -> Result:
         try:
@@ -271,32 +300,39 @@ class Generation:
             if reply.url is None:  # a text is in our hands: losing it because a disk is full would be absurd
                 kept = replace(receipt, note=_("not stored: {why}").format(why=error))
                 self._order.receipt = kept
-                return Result.from_reply(self._order.call, reply, receipt=kept, text="".join(self._order.text))
+                return self._kept(reply, kept)
             raise DownloadFailed(
                 _("{model} was paid, but its file was not fetched: {why}").format(model=self._order.what, why=error),
                 hint=_("To fetch it again, at no cost: %elumenta show {id}").format(id=self._order.call_id),
                 tokens=receipt.tokens,
                 call_id=self._order.call_id,
             ) from error
-        return Result.from_take(take, receipt=receipt, id=self._order.call_id, raw=reply.raw)
+        return Result.from_take(take, base=self._services.store.base, call_id=self._order.call_id, receipt=receipt)
 
     async def _take(self, reply: Reply, receipt: Receipt) -> Take:
         services, order = self._services, self._order
-        draft = await to_thread.run_sync(lambda: services.store.begin(order.call, services.api))
+        draft = await to_thread.run_sync(lambda: services.store.begin(order.call, services.api, order.fingerprint))
         try:
+            digest = ""
             if reply.url is not None:
-                await services.client.download(
+                file = await services.client.download(
                     reply.url, draft.path, max_bytes=MAX_MEDIA_BYTES, progress=self._downloading
                 )
+                digest = file.digest
                 if reply.thumbnail_url is not None:
                     with contextlib.suppress(ElumentaError):  # a poster is nice to have, not paid for
                         await services.client.download(
                             reply.thumbnail_url, draft.poster_path, max_bytes=MAX_POSTER_BYTES
                         )
-            text = reply.text if reply.text is not None else "".join(order.text) or None
             return await to_thread.run_sync(
                 lambda: draft.commit(
-                    reply, text=text, tokens=receipt.tokens, quoted=receipt.quoted, call_id=order.call_id
+                    reply,
+                    tokens=receipt.tokens,
+                    quoted=receipt.quoted,
+                    digest=digest,
+                    call_id=order.call_id,
+                    latency_s=receipt.latency_s,
+                    balance_after=reply.balance,
                 )
             )
         except BaseException:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._catalog import Resolved
-    from ._ledger import OpenCall, Writer
+    from ._ledger import Entry, Writer
     from ._values import Event, Limits, Quote
 
 __all__ = ["SLOW_POLL_S", "Order", "Watcher", "hash_prompt", "poll_delay"]
@@ -54,12 +54,12 @@ class Order:
             call=call, resolved=resolved, index=index, prompt_hash=hash_prompt(call.prompt), has_prompt=has_prompt
         )
 
-    def of_row(self, row: OpenCall) -> Order:
-        """This order, continued from the row of an earlier run of its cell."""
+    def of_row(self, row: Entry) -> Order:
+        """The same order, continued from the row of an earlier run of its cell."""
         return replace(self, **_known(row))
 
     @classmethod
-    def resumed(cls, row: OpenCall, resolved: Resolved, index: int = 0) -> Order:
+    def resumed(cls, row: Entry, resolved: Resolved, index: int = 0) -> Order:
         """An open row of the ledger; its prompt is not known here, only its hash."""
         call = Call(category=row.category, model=row.model, params=row.params, origin=row.origin)
         return cls(call=call, resolved=resolved, index=index, **_known(row))
@@ -69,9 +69,9 @@ class Order:
         return self.call.model
 
 
-def _known(row: OpenCall) -> dict[str, Any]:
+def _known(row: Entry) -> dict[str, Any]:
     return {
-        "call_id": row.call_id,
+        "call_id": row.id,
         "held": row.held,
         "generation_id": row.generation_id,
         "attempts": row.attempts,

@@ -6,9 +6,9 @@ The table's price is only a fallback and never shown as the server's: a quote th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ._errors import ConfirmPrice, ElumentaError, NotFound, PriceAboveMax, ServerError
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from ._catalog import Model, Resolved
     from ._client import Client
+    from ._ledger import Ledger
     from ._values import Balance, Surface
 
-__all__ = ["Prices", "Purse", "consent"]
+__all__ = ["Prices", "Purse", "consent", "price_key"]
 
 REFRESH_S: Final = 60  # the balance is asked for at most this often, and never on a call's path
 
@@ -30,13 +31,16 @@ REFRESH_S: Final = 60  # the balance is asked for at most this often, and never 
 class Prices:
     """Quotes, asked once per model and price-moving parameters and kernel."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, ledger: Ledger, api: str) -> None:
         self._client = client
+        self._ledger = ledger
+        self._api = api
         self._quotes: dict[tuple[str, str], Quote] = {}
+        self._dearest: dict[tuple[str, str], int] = {}
 
     async def quote(self, resolved: Resolved) -> Quote:
         """The price of one generation. Raises what the server says about the parameters, the key or the plan."""
-        key = (resolved.model.slug, json.dumps(resolved.priced, sort_keys=True, default=str))
+        key = (resolved.model.slug, price_key(resolved))
         if found := self._quotes.get(key):
             return found
         try:
@@ -49,14 +53,19 @@ class Prices:
 
     def peek(self, resolved: Resolved) -> Quote | None:
         """The cached quote, or ``None``."""
-        return self._quotes.get((resolved.model.slug, json.dumps(resolved.priced, sort_keys=True, default=str)))
+        return self._quotes.get((resolved.model.slug, price_key(resolved)))
+
+    def held(self, resolved: Resolved, quote: Quote) -> int:
+        """What to set aside: the quote, or the highest charge the ledger has seen for it."""
+        key = (resolved.model.slug, price_key(resolved))
+        if key not in self._dearest:
+            self._dearest[key] = self._ledger.paid_most(self._api, *key) or 0
+        return max(quote.tokens, self._dearest[key])
 
     def learn(self, resolved: Resolved, charged: int) -> None:
         """The server charged another price than it quoted: the next quote is at least that."""
-        key = (resolved.model.slug, json.dumps(resolved.priced, sort_keys=True, default=str))
-        known = self._quotes.get(key)
-        if known and charged > known.tokens:
-            self._quotes[key] = replace(known, tokens=charged, maximum=max(known.maximum, charged))
+        key = (resolved.model.slug, price_key(resolved))
+        self._dearest[key] = max(charged, self._dearest.get(key, 0))
 
     async def _about(self, model: Model) -> Quote:
         """Where calculate-price does not answer: the upper end of what the server or the table says."""
@@ -73,6 +82,14 @@ class Prices:
             pricing_type="fixed" if told.minimum == told.maximum else "matrix",
             exact=False,
         )
+
+
+def price_key(resolved: Resolved) -> str:
+    """A short name for the parameters that may move the price."""
+    if not resolved.priced:
+        return ""
+    text = json.dumps(resolved.priced, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def consent(total: int, *, max_price: int | None, confirm_above: int, what: str, surface: Surface) -> None:

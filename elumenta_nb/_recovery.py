@@ -16,7 +16,7 @@ from ._order import hash_prompt
 
 if TYPE_CHECKING:
     from ._generation import Services
-    from ._ledger import OpenCall
+    from ._ledger import Entry
     from ._order import Order
     from ._values import Reply
 
@@ -88,7 +88,7 @@ async def _adopt(services: Services, order: Order, sought: Sought) -> Reply | No
         return None
     reply = found[ours]
     assert reply.id is not None
-    if not await services.writer.adopt(order.call_id, reply.id):
+    if not await services.writer.claim(order.call_id, reply.id):
         return None  # another kernel was quicker: look again
     order.generation_id = reply.id
     return reply
@@ -98,15 +98,15 @@ def _siblings(services: Services, order: Order, sought: Sought) -> list[tuple[fl
     """The other unanswered rows of the same request; ``None`` while one may still get its own answer."""
     siblings = []
     for row in services.ledger.open_calls(sought.account, services.api):
-        if row.call_id == order.call_id or row.generation_id is not None or not _same(row, sought):
+        if row.id == order.call_id or row.generation_id is not None or not _same(row, sought):
             continue
         if row.status == "reserved":
             return None
-        siblings.append((row.started_at.timestamp(), row.call_id))
+        siblings.append((row.started_at.timestamp(), row.id))
     return siblings
 
 
-def _same(row: OpenCall, sought: Sought) -> bool:
+def _same(row: Entry, sought: Sought) -> bool:
     near = abs(row.started_at.timestamp() - sought.began_at) < WINDOW_S
     return row.model == sought.model and row.prompt_hash == sought.prompt_hash and near
 
@@ -131,6 +131,7 @@ async def candidates(services: Services, sought: Sought) -> list[Reply]:
         times = [item.created_at.timestamp() for item in history.items if item.created_at]
         if not history.items or (times and min(times) < earliest) or page * history.limit >= history.total:
             break
-    owned = services.ledger.owned([item.id for item in fitting if item.id is not None])
-    free = [item for item in fitting if item.id not in owned and str(item.id) not in owned]
+    ids = [item.id for item in fitting if item.id is not None]
+    owned = services.ledger.owned(ids, account=sought.account, api=services.api)
+    free = [item for item in fitting if item.id not in owned]
     return sorted(free, key=lambda item: item.created_at.timestamp() if item.created_at else 0.0)

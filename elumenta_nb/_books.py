@@ -1,0 +1,181 @@
+"""The account's books as frames: catalogue, history, open calls, recovery. What a session offers beside buying."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ._catalog import Model, catalog
+from ._errors import BadParam, ElumentaError, OutcomeUnknown
+from ._language import gettext as _
+from ._order import Order, hash_prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pandas as pd
+
+    from ._generation import Services
+    from ._ledger import Entry
+    from ._result import Result
+    from ._values import Event
+
+__all__ = ["book_elsewhere", "collect", "history_frame", "jobs_frame", "models_frame"]
+
+MODEL_COLUMNS: Final = ("slug", "name", "category", "provider", "tier", "minimum", "maximum")
+PAGE: Final = 100
+
+
+def models_frame(
+    served: Iterable[Model],
+    category: str | None,
+    *,
+    tier: str | None = None,
+    maximum: int | None = None,
+    text: str | None = None,
+) -> pd.DataFrame:
+    """The catalogue with the page's columns, and what the server lists beyond it. Prices are Elumenta tokens."""
+    import pandas as pd
+
+    row = None
+    if category is not None and (row := catalog().category(category)) is None:
+        raise BadParam(
+            _("There is no category {name!r}.").format(name=category),
+            hint=_("Categories: {names}").format(names=", ".join(catalog().categories)),
+        )
+    words = (text or "").lower().split()
+    models = [*catalog().models.values(), *(model for model in served if model.slug not in catalog().models)]
+    rows = [
+        {column: getattr(model, column) or "–" for column in MODEL_COLUMNS}
+        for model in models
+        if (row is None or model.category == row.name)
+        and (tier is None or model.tier.lower().rstrip("+") == tier.lower().rstrip("+"))
+        and (maximum is None or model.minimum <= maximum)
+        and all(word in f"{model.slug} {model.name} {model.provider} {model.category}".lower() for word in words)
+    ]
+    frame = pd.DataFrame(rows, columns=list(MODEL_COLUMNS))
+    return frame.set_index("slug")
+
+
+async def history_frame(services: Services, limit: int | None) -> pd.DataFrame:
+    """The account's generations on all channels, newest first; all of them without a limit."""
+    import pandas as pd
+
+    items: list[Any] = []
+    page = 1
+    while limit is None or len(items) < limit:
+        history = await services.client.history(page=page, limit=PAGE)
+        items += history.items
+        if not history.items or page * PAGE >= history.total:
+            break
+        page += 1
+    columns = ["created_at", "model", "category", "status", "tokens", "prompt", "url"]
+    frame = pd.DataFrame(
+        [{"id": item.id, **{column: getattr(item, column) for column in columns}} for item in items[:limit]],
+        columns=["id", *columns],
+    )
+    frame["tokens"] = frame["tokens"].astype("Int64")
+    frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True)
+    return frame
+
+
+def jobs_frame(rows: Sequence[Entry]) -> pd.DataFrame:
+    """Open calls: what was asked, how long ago, what is held."""
+    import pandas as pd
+
+    now = datetime.now(UTC)
+    frame = pd.DataFrame(
+        [
+            {
+                "id": row.id,
+                "status": row.status,
+                "model": row.model,
+                "held": row.held,
+                "age_s": round((now - row.started_at).total_seconds()),
+                "notebook": row.origin.notebook,
+                "label": row.origin.label,
+                "generation_id": row.generation_id,
+                "error": row.error,
+            }
+            for row in rows
+        ],
+        columns=["id", "status", "model", "held", "age_s", "notebook", "label", "generation_id", "error"],
+    )
+    return frame.set_index("id")
+
+
+async def collect(
+    services: Services, rows: Sequence[Entry], emit: Callable[[Event], None], store_of: Callable[[Path], Any]
+) -> list[Result | ElumentaError]:
+    """Find out what became of open rows, each stored beside the notebook it came from.
+
+    A row that no history shows is released once its grace is over; it stays adoptable for a week.
+    """
+    from ._engine import Engine
+    from ._ledger import Release
+    from ._recovery import GRACE_S
+
+    results: list[Result | ElumentaError] = []
+    for index, row in enumerate(rows):
+        resolved = _resolved(row)
+        own = replace(services, store=store_of(Path(row.folder))) if row.folder else services
+        order = Order.resumed(row, resolved, index)
+        result = (await Engine(own).resume([order], emit))[0]
+        old = (datetime.now(UTC) - row.started_at).total_seconds() > GRACE_S
+        if isinstance(result, OutcomeUnknown) and order.generation_id is None and old:
+            why = _("the account's history does not show it: released, not charged")
+            await services.writer.release(Release(call_id=row.id, status="failed", error=why, lost=True))
+            result = OutcomeUnknown(f"{row.model}: {why}", spent="no", call_id=row.id)
+        results.append(result)
+    return results
+
+
+async def book_elsewhere(services: Services, account: str) -> list[dict[str, Any]]:
+    """Book what the account's history shows and no row of the ledger started (bot, web, other machines).
+
+    Returns a row for each that was new to the ledger.
+    """
+    from ._ledger import Elsewhere
+
+    found: list[Elsewhere] = []
+    page = 1
+    while True:
+        history = await services.client.history(page=page, limit=PAGE)
+        for item in history.items:
+            if item.id is None or item.created_at is None or not item.status:
+                continue
+            category = catalog().of_wire(item.category, item.model)
+            found.append(
+                Elsewhere(
+                    account=account,
+                    api=services.api,
+                    generation_id=item.id,
+                    category=category.name if category else item.category,
+                    model=item.model,
+                    status=item.status,
+                    tokens=item.tokens or 0,
+                    started_at=item.created_at,
+                    prompt_chars=len(item.prompt or ""),
+                    prompt_hash=hash_prompt(item.prompt or ""),
+                )
+            )
+        if not history.items or page * PAGE >= history.total:
+            break
+        page += 1
+    booked = services.ledger.adopt(found)
+    return [
+        {"id": call_id, "model": item.model, "was": "elsewhere", "status": item.status, "tokens": item.tokens}
+        for call_id, item in zip(booked, found, strict=True)
+        if call_id is not None
+    ]
+
+
+def _resolved(row: Entry) -> Any:
+    """The table's rows of a ledger row; a model that left the table is a stranger of its category."""
+    known = catalog().models.get(row.model)
+    model = known or Model(slug=row.model, category=row.category, minimum=0, maximum=0, in_table=False)
+    served = {} if known else {row.model: model}
+    resolved = catalog().resolve(None, row.model, {}, served=served)
+    return replace(resolved, params=dict(row.params))

@@ -1,0 +1,139 @@
+"""API keys: what one looks like, how it is held so that it does not show, and where it is kept.
+
+Keys come from the environment, a 0600 file or the keyring; never from a widget, whose value Jupyter would save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from ._errors import AuthFailed, ConfigError
+from ._language import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["PLACEHOLDER", "KeyFile", "Keyring", "Secret", "check_key"]
+
+PLACEHOLDER: Final = "nb_YOUR_API_KEY"  # en/quickstart
+_KEY: Final = re.compile(r"nb_[\w.\-]{4,}", re.ASCII)  # no exact length: the pages disagree (api K1)
+
+
+class Secret:
+    """An API key that does not show: `repr`, `str`, `vars`, pickle and copy never hold it. Call it to get it."""
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, value: str) -> None:
+        def reveal() -> str:
+            return value
+
+        self._reveal: Callable[[], str] = reveal
+
+    def __call__(self) -> str:
+        return self._reveal()
+
+    @property
+    def last_four(self) -> str:
+        return f"nb_…{self()[-4:]}"
+
+    def __repr__(self) -> str:
+        return f"Secret({self.last_four})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self() == other()
+
+    __hash__ = None  # type: ignore[assignment]  # a set of keys has no use
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_("An API key cannot be pickled."))
+
+
+class KeyFile:
+    """The key as a file that only its owner can read (0600), in `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "key"
+
+    def read(self) -> Secret | None:
+        """The key, or ``None``. Raises `ConfigError` when others can read the file."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        if os.name == "posix" and status.st_mode & 0o077:
+            raise ConfigError(
+                _("Other people can read your key file {path}.").format(path=self.path),
+                hint=f"chmod 600 {self.path}",
+            )
+        text = self.path.read_text(encoding="ascii", errors="replace").strip()
+        return check_key(text) if text else None
+
+    def write(self, key: Secret) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self.path.with_suffix(".new")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - the mode must hold from the first byte
+            file.write(key() + "\n")
+        draft.replace(self.path)
+
+    def remove(self) -> bool:
+        existed = self.path.exists()
+        self.path.unlink(missing_ok=True)
+        return existed
+
+
+def check_key(text: str) -> Secret:
+    """The key, if it looks like one (`nb_…`, en/authentication). Raises `AuthFailed` naming what is wrong."""
+    text = text.strip()
+    hint = _("Keys are made at elumenta.ru/web, Profile, API Keys; then: %elumenta login")
+    if text == PLACEHOLDER:
+        raise AuthFailed(_("nb_YOUR_API_KEY is the placeholder of the documentation, not a key."), hint=hint)
+    if not _KEY.fullmatch(text):
+        raise AuthFailed(_("That is not an Elumenta key: a key begins with nb_ and has no spaces."), hint=hint)
+    return Secret(text)
+
+
+class Keyring:
+    """The key in the system's keyring (extra `keyring`); a line of `config.toml` remembers that it is there."""
+
+    _SERVICE: Final = "elumenta_nb"
+    _NAME: Final = "api_key"
+
+    def __init__(self, home: Path) -> None:
+        self._note = home / "config.toml"
+
+    def read(self) -> str | None:
+        stored: str | None = self._library().get_password(self._SERVICE, self._NAME)
+        return stored
+
+    def write(self, key: Secret) -> None:
+        """Raises `ConfigError` when the package is not installed."""
+        self._library().set_password(self._SERVICE, self._NAME, key())
+        self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
+        if "keyring" not in text:
+            self._note.write_text(f"keyring = true\n{text}", encoding="utf-8")
+
+    def remove(self) -> bool:
+        if not self._note.exists() or "keyring" not in (text := self._note.read_text(encoding="utf-8")):
+            return False
+        with contextlib.suppress(Exception):  # a keyring that is locked or gone holds no key of ours
+            self._library().delete_password(self._SERVICE, self._NAME)
+        kept = [line for line in text.splitlines(keepends=True) if not line.startswith("keyring")]
+        self._note.write_text("".join(kept), encoding="utf-8")
+        return True
+
+    @staticmethod
+    def _library() -> Any:
+        try:
+            import keyring
+        except ImportError:
+            raise ConfigError(
+                _("The key belongs in the keyring, and the package keyring is not installed."),
+                hint='pip install "elumenta-nb[keyring]"',
+            ) from None
+        return keyring

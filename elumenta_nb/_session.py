@@ -1,0 +1,331 @@
+"""The session: one account, one ledger, one store, and all that a surface asks of them.
+
+Its `current()` is the one piece of global state of the package; `configure` and `reset` replace it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
+
+from ._books import book_elsewhere, collect, history_frame, jobs_frame, models_frame
+from ._buying import KERNEL, Buying, partly
+from ._config import changed
+from ._errors import BadParam, ConfigError, ElumentaError, NoKey
+from ._keys import KeyFile, Keyring, check_key
+from ._language import gettext as _, set_language
+from ._result import Result
+from ._values import Limits, Origin
+from ._wiring import runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    import pandas as pd
+
+    from ._ledger import BudgetState, Entry
+    from ._runtime import View
+    from ._values import Balance, Profile
+
+__all__ = ["Session", "Status", "configure", "current", "reset"]
+
+_lock: Final = threading.RLock()
+_current: Session | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a person wants to know at a glance; `balance` and `limits` only where they are known."""
+
+    mode: str
+    base_url: str
+    key: str
+    balance: Balance | None
+    limits: Limits
+    budgets: tuple[BudgetState, ...]
+    open_calls: int
+    open_tokens: int
+
+
+class Session(Buying):
+    """One account, one ledger, one store. Settings are those of the environment, replaced by the arguments.
+
+    Nothing is opened before the first call. Raises `ConfigError` for a setting that cannot work.
+    """
+
+    def call(self, function: Callable[[], Awaitable[Any]]) -> Any:
+        """Run one coroutine function on the background loop and wait."""
+        return runtime.call(function)
+
+    def balance(self) -> Balance:
+        services = self.services()
+        balance = runtime.call(services.client.balance)
+        services.purse.told(balance)
+        return balance
+
+    def me(self) -> Profile:
+        return runtime.call(self.services().client.profile)
+
+    def stats(self) -> dict[str, Any]:
+        return runtime.call(self.services().client.stats)
+
+    @property
+    def limits(self) -> Limits:
+        return self._services.client.limits if self._services else Limits()
+
+    def api(self) -> str | None:
+        """Whose rows of the ledger count now: ``"sandbox"``, the API's origin, or ``None`` for all live ones."""
+        try:
+            where = self._settings.where()
+        except NoKey:
+            return None
+        if where == "sandbox":
+            return "sandbox"
+        return None
+
+    def open_entries(self, call_id: int | None = None) -> list[Entry]:
+        """The calls whose outcome is still open, of the account in use."""
+        services = self.services()
+        if services.api == "":
+            return []
+        account = runtime.call(services.account)
+        rows = services.ledger.open_calls(account, services.api)
+        return [row for row in rows if call_id is None or row.id == call_id]
+
+    def status(self) -> Status:
+        """What is known without waiting for anything but the balance."""
+        where = self._settings.where()
+        services = self.services()
+        balance = None
+        if where != "only":
+            with contextlib.suppress(ElumentaError):
+                balance = self.balance()
+        rows = self.open_entries() if where != "only" else []
+        server = self._server
+        key = self._settings.api_key
+        return Status(
+            mode=where,
+            base_url=server.url if server else self._settings.base_url,
+            key="–" if server or key is None else key.last_four,
+            balance=balance,
+            limits=services.client.limits,
+            budgets=tuple(self.budget_states()),
+            open_calls=len(rows),
+            open_tokens=sum(row.held for row in rows),
+        )
+
+    def budget_states(self) -> list[BudgetState]:
+        services = self.services()
+        if not services.api:
+            return []
+        return services.ledger.budgets(account=runtime.call(services.account), api=services.api)
+
+    # ------------------------------------------------------------ books
+
+    def models(
+        self,
+        category: str | None = None,
+        *,
+        tier: str | None = None,
+        maximum: int | None = None,
+        text: str | None = None,
+    ) -> pd.DataFrame:
+        """The catalogue, filtered; with what the server lists beyond it once it was asked."""
+        return models_frame(self._served.values(), category, tier=tier, maximum=maximum, text=text)
+
+    def account_history(self, limit: int | None = None) -> pd.DataFrame:
+        services = self.services()
+        return runtime.call(lambda: history_frame(services, limit))
+
+    def spend(
+        self,
+        by: str | None = None,
+        since: Any = None,
+        account: str | None = None,
+        tz: str | None = None,
+        *,
+        columns: Any = None,
+    ) -> pd.DataFrame:
+        """What was spent, from the ledger; sandbox rows only while the sandbox is in use."""
+        from ._spend import spend_frame
+
+        return spend_frame(self.ledger(), by=by, since=since, account=account, tz=tz, columns=columns, api=self.api())
+
+    def budget(
+        self,
+        limit: int | None,
+        per: str = "notebook",
+        *,
+        user: str | None = None,
+        tag: str | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Set a budget in Elumenta tokens, or remove it with ``None``. Raises `BadParam`."""
+        services = self.services()
+        account = runtime.call(services.account)
+        place = replace(origin or Origin(), kernel=KERNEL)
+        from ._ledger import Per
+
+        if per not in get_args(Per):
+            raise BadParam(_("A budget is per {words}.").format(words=", ".join(get_args(Per))))
+        where: dict[str, Any] = {"per": per, "account": account, "api": services.api, "origin": place}
+        if limit is None:
+            services.ledger.clear_budget(**where, user=user or "", tag=tag or "")
+        else:
+            services.ledger.set_budget(limit, **where, user=user or "", tag=tag or "")
+
+    def budgets(self) -> pd.DataFrame:
+        """The budgets of the account, each with what is spent and held."""
+        import pandas as pd
+
+        columns = ["per", "target", "user", "tag", "limit", "spent", "held", "left"]
+        rows = [{column: getattr(state, column) for column in columns} for state in self.budget_states()]
+        return pd.DataFrame(rows, columns=columns)
+
+    def plans(self, monthly_tokens: int | None = None) -> pd.DataFrame:
+        from ._spend import plans_frame
+
+        services = self._services
+        last = services.purse.last if services else None
+        return plans_frame(monthly_tokens, current_plan=last.plan if last else None)
+
+    def jobs(self) -> pd.DataFrame:
+        """Calls whose outcome is still open."""
+        return jobs_frame(self.open_entries())
+
+    def resume(self, call_id: int | None = None, view: View | None = None) -> list[Result]:
+        """Collect open calls of earlier kernels. Raises the first error after all were tried; it carries `.results`."""
+        rows = self.open_entries(call_id)
+        if call_id is not None and not rows:
+            return [self.show(call_id)]
+        bought = self._collect(rows, view)
+        results = [item for item in bought if not isinstance(item, ElumentaError)]
+        errors = [item for item in bought if isinstance(item, ElumentaError)]
+        if errors:
+            raise partly(errors[0], results, len(bought))
+        return results
+
+    def reconcile(self, *, elsewhere: bool = False) -> pd.DataFrame:
+        """Look up every open call; a row for each that changed. `elsewhere` also books what other channels spent."""
+        import pandas as pd
+
+        services = self.services()
+        before = {row.id: row for row in self.open_entries()}
+        self._collect(list(before.values()), None)
+        rows = []
+        for call_id, old in before.items():
+            now = services.ledger.call(call_id)
+            if now.status != old.status:
+                rows.append(
+                    {"id": call_id, "model": old.model, "was": old.status, "status": now.status, "tokens": now.tokens}
+                )
+        if elsewhere:
+            account = runtime.call(services.account)
+            rows += runtime.call(lambda: book_elsewhere(services, account))
+        return pd.DataFrame(rows, columns=["id", "model", "was", "status", "tokens"])
+
+    def _collect(self, rows: Sequence[Entry], view: View | None) -> list[Result | ElumentaError]:
+        services = self.services()
+        return runtime.run(lambda emit: collect(services, rows, emit, self._store_in), view)
+
+    def _store_in(self, folder: Path) -> Any:
+        services = self.services()
+        return services.store if folder == services.store.folder else self._store_at(folder)
+
+    def show(self, call_id: int) -> Result:
+        """The result of a row of the ledger: from the store, else fetched again at no cost. Raises `BadParam`."""
+        services = self.services()
+        row = services.ledger.call(call_id)
+        store = self._store_in(Path(row.folder)) if row.folder else services.store
+        take = store.of_call(row.restored_from or call_id, services.api)
+        if take is not None:
+            return Result.from_take(take, base=store.base, call_id=call_id, reused=row.reused)
+        if row.generation_id is None or row.status in ("failed", "cancelled"):
+            raise BadParam(
+                _("Call {id} ({model}) is {status} and has no result.").format(
+                    id=call_id, model=row.model, status=row.status
+                ),
+                hint=row.error,
+            )
+        found = self._collect([row], None)[0]
+        if isinstance(found, ElumentaError):
+            raise found
+        return found
+
+    # ------------------------------------------------------------ choosing where calls go
+
+    def sandbox(self, verb: str, *args: str) -> dict[str, Any]:
+        """`on`, `off`, or a verb of the running sandbox; returns what it says, to show."""
+        if verb == "on":
+            self.change(mode="sandbox")
+            return {"mode": "sandbox", "url": self.server().url}
+        if verb == "off":
+            self.change(mode="live")
+            return {"mode": "live"}
+        if self._settings.where() != "sandbox":
+            raise ConfigError(_("The sandbox is off."), hint="%elumenta sandbox on")
+        told = self.server().control(verb, *args)
+        if verb == "reset":
+            self.close()
+        return cast("dict[str, Any]", told)
+
+    def login(self, key: str, *, keyring: bool = False) -> Path | str:
+        """Keep a key for later sessions: in a file only you can read, or in the keyring. Returns where."""
+        secret = check_key(key)
+        where: Path | str
+        if keyring:
+            Keyring(self._settings.home).write(secret)
+            where = _("the keyring")
+        else:
+            file = KeyFile(self._settings.home)
+            file.write(secret)
+            where = file.path
+        self._arguments.pop("api_key", None)
+        self.change()
+        return where
+
+    def logout(self) -> bool:
+        """Forget the stored key; says whether there was one. A key in the environment stays."""
+        existed = KeyFile(self._settings.home).remove()
+        existed = Keyring(self._settings.home).remove() or existed
+        self.change()
+        return existed
+
+    def use(self, **values: Any) -> None:
+        """Replace settings without reading the environment again."""
+        self._settings = changed(self._settings, **values)
+
+
+# ---------------------------------------------------------------- the global state department
+
+
+def current() -> Session:
+    """The session of this process, made at the first use with the settings of the environment."""
+    global _current  # noqa: PLW0603 - the one piece of global state
+    with _lock:
+        if _current is None:
+            _current = Session()
+            if _current.settings.lang is not None:
+                set_language(_current.settings.lang)
+        return _current
+
+
+def configure(**settings: Any) -> Session:
+    """Change settings of the session in use (names as in the environment, without ELUMENTA_). Returns it."""
+    session = current()
+    session.change(**settings)
+    set_language(session.settings.lang)
+    return session
+
+
+def reset() -> None:
+    """Forget the session: the next use makes a new one from the environment."""
+    global _current
+    with _lock:
+        old, _current = _current, None
+    if old is not None:
+        old.close()
+    set_language(None)

@@ -1,0 +1,169 @@
+"""Wires settings, client, ledger, store and engine together, at the first use; the sandbox when that was chosen."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from ._config import Settings, load
+from ._errors import BadReply, ElumentaError, NoKey, NotFound, PlanRequired, Rejected, ServerError
+from ._keys import Secret
+from ._language import gettext as _
+from ._runtime import Runtime
+
+if TYPE_CHECKING:
+    from ._engine import Engine
+    from ._generation import Services
+    from ._ledger import Ledger
+    from ._store import Store
+    from ._values import Profile
+    from .sandbox import Server
+
+__all__ = ["Wiring", "runtime"]
+
+runtime: Final = Runtime()  # one background loop for the process, whatever sessions there are
+
+
+class Wiring:
+    """What a session is made of. Nothing is opened before it is needed; `close` undoes it, and it can begin again."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._arguments = settings
+        self._settings = load(settings)
+        self._folder = Path.cwd()
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+        self._services: Services | None = None
+        self._ledger: Ledger | None = None
+        self._server: Server | None = None
+        self._account: str | None = None
+        self._profile: Profile | None = None
+
+    def __repr__(self) -> str:
+        key = self._settings.api_key
+        return f"<Session {self._settings.mode or 'live'} {key.last_four if key else 'no key'}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(_("A session holds a key and a ledger: it cannot be pickled."))
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings
+
+    @property
+    def mode(self) -> str:
+        """``live``, ``sandbox`` or ``only``. Raises `NoKey` when none was chosen."""
+        return self._settings.where()
+
+    # ------------------------------------------------------------ wiring
+
+    def services(self) -> Services:
+        """Client, ledger and store, made at the first use. Raises `NoKey` or `ConfigError`."""
+        if self._services is None:
+            with self._lock:
+                if self._services is None:
+                    self._services = self._wire()
+        return self._services
+
+    def _wire(self) -> Services:
+        from ._client import Client
+        from ._engine import Engine
+        from ._generation import Services
+        from ._ledger import Writer
+        from ._prices import Prices, Purse
+
+        where = self._settings.where()
+        base_url, key, api = self._settings.base_url, self._settings.api_key, ""
+        if where == "sandbox":
+            server = self.server()
+            base_url, key, api = server.url, Secret(server.api_key), "sandbox"
+        elif where == "live":
+            parts = urlsplit(base_url)
+            api = f"{parts.scheme}://{parts.netloc}"
+        client = Client(base_url=base_url, key=key or _no_key, request_form=self._settings.request_form)
+        ledger = self.ledger()
+        services = Services(
+            client=client,
+            ledger=ledger,
+            writer=Writer(ledger),
+            store=self._store_at(None),
+            prices=Prices(client, ledger, api),
+            purse=Purse(client.balance),
+            api=api,
+            account=self._ask_account,
+            job_timeout_s=self._settings.job_timeout_s,
+        )
+        self._engine = Engine(services)
+        runtime.on_exit(client.aclose)
+        return services
+
+    def _store_at(self, folder: Path | None) -> Store:
+        from ._store import Store
+
+        wanted = folder or self._folder / (self._settings.media_dir or Path("elumenta_media"))
+        return Store(wanted, fallback=self._settings.home / "media", base=self._folder)
+
+    def ledger(self) -> Ledger:
+        """The ledger; works without a key. Raises `LedgerError` when it cannot be opened."""
+        with self._lock:
+            if self._ledger is None:
+                from ._ledger import Ledger
+
+                self._ledger = Ledger(self._settings.ledger())
+            return self._ledger
+
+    def server(self) -> Server:
+        """The embedded sandbox, started when it is not running. Raises `ConfigError` without the extra."""
+        with self._lock:
+            if self._server is None:
+                from .sandbox import serve
+
+                self._settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._server = serve(state=self._settings.home / "sandbox.sqlite")
+            return self._server
+
+    def close(self) -> None:
+        """Close connections, the ledger and the sandbox; the session can be used again."""
+        with self._lock:
+            if self._services is not None:
+                with contextlib.suppress(ElumentaError):
+                    runtime.call(self._services.client.aclose)
+            if self._ledger is not None:
+                self._ledger.close()
+            if self._server is not None:
+                self._server.stop()
+            self._engine = self._services = self._ledger = self._server = self._account = self._profile = None
+
+    def change(self, **settings: Any) -> None:
+        """Replace settings of this session; what depends on them is made again at the next call."""
+        loaded = load({**self._arguments, **settings})
+        self.close()
+        self._arguments = {**self._arguments, **settings}
+        self._settings = loaded
+
+    async def _ask_account(self) -> str:
+        """The account's name in the ledger: the id of /user/me, so that two keys of one account share budgets."""
+        if self._account is None:
+            services = self.services()
+            if services.api == "sandbox":
+                self._account = "sandbox"
+            else:
+                self._account = await self._told_account(services)
+        return self._account
+
+    async def _told_account(self, services: Services) -> str:
+        try:
+            self._profile = await services.client.profile()
+        except (BadReply, NotFound, PlanRequired, Rejected, ServerError):
+            self._profile = None
+        if self._profile is not None and self._profile.id:
+            return self._profile.id
+        key = self._settings.api_key
+        return f"key {key.last_four}" if key else ""
+
+
+def _no_key() -> str:
+    raise NoKey(_("There is no API key."), hint="%elumenta login")
