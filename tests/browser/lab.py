@@ -82,7 +82,9 @@ class Lab:
             "IPYTHONDIR": "ipython",
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ELUMENTA_", "JPY_"))}
-        return kept | {name: str(self.room / folder) for name, folder in folders.items()} | {"ELUMENTA_LANG": "en"}
+        guard = str(HERE.parent / "guard")  # no network but loopback, in the server and in its kernels
+        rooms = {name: str(self.room / folder) for name, folder in folders.items()}
+        return kept | rooms | {"ELUMENTA_LANG": "en", "PYTHONPATH": guard}
 
     def start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
@@ -150,16 +152,20 @@ def open_notebook(page: Page, lab: Lab, notebook: str) -> None:
     page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status='idle']")
 
 
+def menu(page: Page, title: str, item: str) -> None:
+    page.locator("#jp-MainMenu").get_by_text(title, exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
+
+
 def run_all(page: Page, *, timeout_s: float = 150) -> None:
-    """Run > Run All Cells by the menu, and wait until the last cell is done."""
-    page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    page.wait_for_selector(".jp-InputPrompt:has-text('[*]')", state="attached", timeout=20_000)
+    """Clear what was saved, Run > Run All Cells by the menu, and wait until every cell has its number."""
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    menu(page, "Run", "Run All Cells")
     page.wait_for_function(
         """() => {
-            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.textContent);
+            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
             const status = document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status;
-            return prompts.length && status === 'idle' && !prompts.some(text => text.includes('*'));
+            return prompts.length && status === 'idle' && prompts.every(text => /\\d/.test(text));
         }""",
         timeout=timeout_s * 1000,
     )

@@ -27,12 +27,18 @@ def test_all_is_sorted_and_every_name_exists():
     assert set(el.__all__) <= set(dir(el))
 
 
-def test_nothing_is_public_by_accident():
-    seen = json.loads(
-        fresh("import json, elumenta_nb as el; print(json.dumps([n for n in vars(el) if not n.startswith('_')]))")
-    )
-
-    assert set(seen) <= {*el.__all__, "load_ipython_extension", "unload_ipython_extension", "annotations", "sandbox"}
+def test_nothing_of_ours_is_public_by_accident():
+    code = """
+import json, types, elumenta_nb as el
+own = lambda v: isinstance(v, types.ModuleType) or getattr(v, "__module__", "").startswith("elumenta_nb")
+print(json.dumps([name for name, value in vars(el).items() if not name.startswith("_") and own(value)]))
+"""
+    assert set(json.loads(fresh(code))) <= {
+        *el.__all__,
+        "load_ipython_extension",
+        "unload_ipython_extension",
+        "sandbox",
+    }
 
 
 def test_importing_every_submodule_leaves_each_public_name_as_it_was():

@@ -121,7 +121,10 @@ def test_a_translatable_sentence_is_a_plain_literal():
         if isinstance(node.func, ast.Name)
         and node.func.id in ("_", "ngettext", "pgettext")
         and node.args
-        and isinstance(node.args[-1 if node.func.id == "pgettext" else 0], ast.JoinedStr | ast.BinOp | ast.Call)
+        and (
+            isinstance(said := node.args[-1 if node.func.id == "pgettext" else 0], ast.JoinedStr | ast.BinOp)
+            or called(said) == "format"
+        )
     ]
 
     assert found == []
