@@ -1,0 +1,77 @@
+"""The sandbox's state file: tables, the one connection, and transactions that two server processes may share."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["State"]
+
+_VERSION = 1
+_TABLES = """
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, plan TEXT NOT NULL,
+    plan_tokens INTEGER NOT NULL CHECK (plan_tokens >= 0),
+    package_tokens INTEGER NOT NULL CHECK (package_tokens >= 0),
+    refills_at REAL, created_at REAL NOT NULL,
+    limit_hour INTEGER, limit_day INTEGER,
+    fail_next INTEGER NOT NULL DEFAULT 0, fail_reason TEXT NOT NULL DEFAULT '',
+    settings TEXT NOT NULL DEFAULT '{}'
+);
+CREATE TABLE key (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, name TEXT NOT NULL, account INTEGER NOT NULL, created_at REAL NOT NULL);
+CREATE TABLE usage (account INTEGER, kind TEXT, started REAL NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (account, kind));
+CREATE TABLE generation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL, model TEXT NOT NULL, category TEXT NOT NULL,
+    prompt TEXT NOT NULL, params TEXT NOT NULL, status TEXT NOT NULL, price INTEGER NOT NULL,
+    tokens INTEGER NOT NULL DEFAULT 0, balance INTEGER, text TEXT, error TEXT, doom TEXT, media TEXT,
+    created_at REAL NOT NULL, ready_at REAL NOT NULL, completed_at REAL,
+    favorite INTEGER NOT NULL DEFAULT 0, rating INTEGER, hidden INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX generation_pending ON generation (account, ready_at) WHERE status = 'pending';
+CREATE INDEX generation_account ON generation (account, id);
+INSERT INTO sqlite_sequence (name, seq) VALUES ('generation', 18472);
+"""
+
+
+class State:
+    """One SQLite file, one connection, one lock. `write` is a transaction that begins by taking the write lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # survives a killed process, which is what matters here
+        with self.write() as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _TABLES.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            yield self._db
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()

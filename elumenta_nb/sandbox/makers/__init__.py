@@ -1,0 +1,1 @@
+"""The sandbox's makers: real files and texts that say SANDBOX, the same again from the same seed."""
