@@ -1,8 +1,8 @@
-"""What happens to a call, written down: every operation takes a list and works inside one transaction.
+r"""What happens to a call, written down: every operation takes a list and works inside one transaction.
 
     reserve -> RESERVED -accept-> PENDING -settle-> COMPLETED
-                  |  \\___doubt___    |  \\
-                  |              \\   |   release -> FAILED (lost: adoptable)
+                  |  \___doubt___    |  \
+                  |              \   |   release -> FAILED (lost: adoptable)
                   release         UNKNOWN -claim-> PENDING
                   v
               CANCELLED (never sent)
@@ -19,15 +19,17 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .._errors import BudgetExceeded, LedgerError
-from .._language import gettext as _
+from elumenta_nb._errors import BudgetExceeded, LedgerError
+from elumenta_nb._language import gettext as _
+
 from .budget import Bucket, Place, Purse, exceeded, fullest
 from .entry import BudgetState, Flag, State, micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .._values import Origin
+    from elumenta_nb._values import Origin
+
     from .database import Database, Tx
     from .entry import Elsewhere, GenerationId, Intent, Release, Restored, Settlement
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time as clock_time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from .._errors import BudgetExceeded
-from .._language import gettext as _, tokens
+from elumenta_nb._errors import BudgetExceeded
+from elumenta_nb._language import gettext as _, tokens
+
 from .entry import BudgetState, Per, at, micros
 
 if TYPE_CHECKING:

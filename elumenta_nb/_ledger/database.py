@@ -19,8 +19,9 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from .._errors import LedgerError, Spent
-from .._language import gettext as _, span
+from elumenta_nb._errors import LedgerError, Spent
+from elumenta_nb._language import gettext as _, span
+
 from .schema import MIGRATIONS, VERSION, Migration
 
 if TYPE_CHECKING:
@@ -35,7 +36,30 @@ Row = tuple[Any, ...]
 _BUSY_S: Final = 30.0
 _MIGRATION_LOCK: Final = 0x656C756D  # "elum": a PostgreSQL advisory lock
 _NETWORK: Final = frozenset(
-    ["9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "smb3", "smbfs", "virtiofs", "wekafs"]
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "gfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+        "wekafs",
+    ]
 )
 _LOCAL_FUSE: Final = frozenset({"fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse.exfat", "fuse.mergerfs"})
 _SECRET_OPTIONS: Final = ("password", "sslpassword")

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .._language import gettext as _
-from .._values import Origin, Status
+from elumenta_nb._language import gettext as _
+from elumenta_nb._values import Origin, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,22 +6,26 @@ Every method takes and returns lists and is one durable transaction. Calls are s
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .._errors import BudgetExceeded, LedgerError
-from .._values import Origin
+from elumenta_nb._errors import BudgetExceeded, LedgerError
+from elumenta_nb._values import Origin
+
 from . import audit, query
 from .book import Book
 from .budget import Purse, fullest
+from .columns import Columns, read_columns
 from .database import Database
 from .limits import clear_budget, read_budgets, set_budget, set_cycle
+from .totals import read_totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import datetime, tzinfo
     from pathlib import Path
 
-    from .._errors import Spent
+    from elumenta_nb._errors import Spent
+
     from .entry import (
         BudgetState,
         Drift,
@@ -67,7 +71,7 @@ class Ledger:
     def __reduce__(self) -> Any:
         raise TypeError("a ledger is not pickled: give its address to the other process")
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -253,13 +257,13 @@ class Ledger:
         with self._database.write() as tx:
             return query.flag(tx, name, self._database.now_us())
 
-    def totals(self, by: Sequence[str], where: Where) -> list[tuple[Any, ...]]:
-        """Aggregates; `query.TOTALS` names the figures after the keys."""
-        return self._read(query.totals, tuple(by), where)
+    def totals(self, by: Sequence[str], where: Where, *, tz: tzinfo | None = None) -> list[tuple[Any, ...]]:
+        """Aggregates by keys of `totals.KEYS`: the keys, then `totals.FIGURES`. `tz` is of ``"day"``, default local."""
+        return self._read(read_totals, tuple(by), where, tz)
 
-    def columns(self, wanted: Sequence[str], where: Where) -> query.Columns:
-        """Rows as numpy arrays, for the frames."""
-        return self._read(query.columns, tuple(wanted), where, self._database.now_us())
+    def columns(self, wanted: Collection[str], where: Where) -> Columns:
+        """Rows as numpy arrays, the oldest first: facts of `columns.FACTS`, texts of `columns.TEXTS`."""
+        return self._read(read_columns, wanted, where, self._database.now_us())
 
     def _read(self, read: Callable[..., T], *facts: Any) -> T:
         with self._database.read() as tx:

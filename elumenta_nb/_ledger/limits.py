@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, get_args
 
-from .._errors import ConfigError
-from .._language import gettext as _
-from .._values import MAX_TOKENS
+from elumenta_nb._errors import ConfigError
+from elumenta_nb._language import gettext as _
+from elumenta_nb._values import MAX_TOKENS
+
 from .budget import Purse, cycle, period, read, turn
 from .entry import BudgetState, Per, micros
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .._values import Origin
+    from elumenta_nb._values import Origin
+
     from .database import Tx
 
 __all__ = ["clear_budget", "read_budgets", "set_budget", "set_cycle"]

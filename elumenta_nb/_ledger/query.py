@@ -1,14 +1,14 @@
-"""Reading the ledger: rows to go on with, aggregates, and columns for frames."""
+"""Reading the ledger: rows to go on with, and small facts."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .._errors import NotFound
-from .._language import gettext as _
-from .._values import Origin
+from elumenta_nb._errors import NotFound
+from elumenta_nb._language import gettext as _
+from elumenta_nb._values import Origin
+
 from .book import generation_of
 from .budget import Place
 from .entry import STATUSES, Entry, Flag, State, at, micros
@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from .database import Tx
 
 __all__ = [
-    "Columns",
     "call",
-    "columns",
     "flag",
     "has_seen",
     "open_calls",
     "paid_most",
     "place_like",
     "released_since",
-    "totals",
 ]
 
 _ENTRY: Final = (
@@ -164,16 +161,3 @@ def place_like(origin: Origin, account: str, api: str) -> Place:
         0, api, account, origin.user, origin.host, origin.notebook, origin.cell_id, origin.label, origin.tags,
         origin.source,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    pass
-
-
-def columns(tx, wanted, where, now_us):
-    raise NotImplementedError
-
-
-def totals(tx, by, where):
-    raise NotImplementedError

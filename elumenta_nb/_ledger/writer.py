@@ -10,7 +10,8 @@ from .entry import Release
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._errors import BudgetExceeded
+    from elumenta_nb._errors import BudgetExceeded
+
     from .entry import BudgetState, GenerationId, Intent, Restored, Settlement
     from .ledger import Ledger
 
