@@ -1,0 +1,429 @@
+"""The Elumenta API over HTTP: one object per account and address, used from one event loop.
+
+It sends on httpx transports directly. Nothing between us and the wire can follow a redirect, keep a cookie, read a
+`.netrc` or repeat a request on its own, and the key is put on at the last moment, for the API's own origin only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import urlencode
+
+import httpx
+
+from elumenta_nb import _wire as wire
+from elumenta_nb._address import check_base_url, is_loopback
+from elumenta_nb._catalog import catalog
+from elumenta_nb._errors import AuthFailed, BadParam, BadReply, ElumentaError, NotFound, Rejected, redact
+from elumenta_nb._language import gettext as _
+from elumenta_nb._values import Limits
+
+from ._answer import MAX_BODY, read_answer
+from ._download import Downloads
+from ._exchange import Exchange, timeouts
+from ._policy import Setback, judge, judge_loss, pause, unreadable
+from ._routes import Lanes, http_transport, route_to
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from elumenta_nb._catalog import Model
+    from elumenta_nb._values import Balance, Call, Download, History, Profile, Quote, Reply
+
+    from ._answer import Watch
+    from ._routes import TransportFactory
+
+__all__ = ["Client"]
+
+PAID_S: Final = 600.0  # for a generation to be answered
+PIECE_S: Final = 120.0  # between two pieces of a stream
+FREE_S: Final = 30.0  # for everything else
+_SLOWEST: Final = 2.0  # an answer may take this many times as long in all as between two of its bytes
+_DATE_EVERY_S: Final = 10.0
+_OTHER_PLACE: Final = frozenset({400, 404, 405, 422})  # of a GET: this path does not know the id, another may (R9)
+_MODEL_PAGES: Final = 20
+
+
+class Client:
+    """The API at `base_url`, for the account of `key`. `request_form` is R1 of api.md section 13.
+
+    `transport_factory` makes the transports (see `_routes`); `clock` is Unix time; `sleep` waits before another try.
+    `limits` is what the rate-limit headers said last; `skew_s` is the server's clock minus ours.
+    Every method raises the typed errors of `_errors`, whose `spent` says whether the call may be charged.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        key: Callable[[], str],
+        request_form: wire.RequestForm = "params",
+        transport_factory: TransportFactory | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._base_url = check_base_url(base_url)
+        self._base = httpx.URL(self._base_url)
+        self._form: wire.RequestForm = request_form
+        self._factory = transport_factory
+        self._clock = clock
+        self._sleep = sleep
+        self._credentials = _credentials(key, self._base)
+        self._hide = _hider(key)
+        self._lanes: Lanes | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._downloads = Downloads(local=is_loopback(self._base.host), factory=transport_factory, sleep=sleep)
+        self._prompt_field: dict[str, str] = {}  # by category: the name the server is known to take (R5)
+        self._no_stream_path = False  # R7
+        self._second_first: set[str] = set()  # what was found at the second of its places (R9, R10)
+        self._dated_at = float("-inf")
+        self.limits = Limits()
+        self.skew_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"Client({self._base_url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client holds a key and connections: it cannot be pickled or copied")
+
+    # ------------------------------------------------------------ paid
+
+    async def create(self, call: Call, watch: Watch) -> Reply:
+        """Buy one generation. The reply may be completed, pending or failed; look at its `status`.
+
+        Sent once; sent again only where nothing can have been charged. Raises with ``spent="no"`` what is final and not
+        charged, with ``"maybe"`` what has to be looked up; a stream's error has `partial` and `generation_id`.
+        """
+        row = catalog().category(call.category)
+        fields = wire.prompt_fields(row, self._form)
+        known = self._prompt_field.get(call.category)
+        refused: Rejected | None = None
+        for field in [known] if known else fields:
+            try:
+                reply = await self._create(call, watch, field)
+            except Rejected as error:
+                if error.status != 422 or refused is not None or len(fields) == 1:
+                    refused = _more_telling(refused, error, field)
+                    break
+                refused = error
+            else:
+                self._prompt_field[call.category] = field
+                return reply
+        assert refused is not None
+        raise refused
+
+    async def _create(self, call: Call, watch: Watch, field: str) -> Reply:
+        """One way of asking after the other; 404 and 405 say that nothing was done, so the next may be tried (R7)."""
+        ways = wire.creations(call, self._form, prompt_field=field)
+        if self._no_stream_path:
+            ways = ways[-1:]
+        for way in ways[:-1]:
+            try:
+                return await self._buy(way, watch)
+            except (NotFound, Rejected) as error:
+                if error.status not in (404, 405):
+                    raise
+        reply = await self._buy(ways[-1], watch)
+        self._no_stream_path = self._no_stream_path or len(ways) > 1
+        return reply
+
+    async def _buy(self, request: wire.Request, watch: Watch) -> Reply:
+        sends = 0
+        while True:
+            sends += 1
+            outcome = await self._send_paid(request, watch)
+            if not isinstance(outcome, Setback):
+                return outcome
+            await self._again(sends, outcome, watch.retrying)
+
+    async def _send_paid(self, request: wire.Request, watch: Watch) -> Reply | Setback:
+        read_s = PIECE_S if request.stream else PAID_S
+        with contextlib.ExitStack() as files:
+            exchange = self._exchange(request, read_s=read_s, on_sent=watch.sent, files=files)
+            try:
+                if not await exchange.open(within_s=read_s * _SLOWEST):
+                    assert exchange.loss is not None
+                    return judge_loss(exchange.loss, paid=True)
+                self._note(exchange)
+                if 200 <= exchange.status < 300:
+                    return await read_answer(
+                        exchange, watch, streamed=request.stream, within_s=PAID_S * _SLOWEST, hide=self._hide
+                    )
+                return await self._refusal(exchange, paid=True)
+            finally:
+                await exchange.close()
+
+    # ------------------------------------------------------------ free
+
+    async def poll(self, generation_id: int | str) -> Reply:
+        """How a generation is doing, by its id. Its errors say ``spent="maybe"``: the job does not depend on this."""
+        try:
+            told = wire.read_reply(await self._first_of("status", wire.status_paths(generation_id), _OTHER_PLACE))
+            reply = wire.understood(replace(told, id=generation_id))
+            if reply is None or not (told.status or wire.understood(told)):
+                _nothing_in(_("a generation"))
+        except ElumentaError as error:
+            error.spent = "maybe"
+            error.generation_id = generation_id
+            raise
+        return reply
+
+    async def quote(self, model: str, params: Mapping[str, Any], count: int = 1) -> Quote:
+        """The server's price. Raises `BadReply` where it tells no figure."""
+        quote = wire.read_quote(await self._ask(wire.price(model, params, count)))
+        return quote if quote is not None else _nothing_in(_("a price"))
+
+    async def balance(self) -> Balance:
+        """The account's tokens. Raises `BadReply` where the server tells no figure."""
+        balance = wire.read_balance(await self._first_of("balance", wire.balance_paths(), frozenset({404, 405})))
+        return balance if balance is not None else _nothing_in(_("a balance"))
+
+    async def profile(self) -> Profile:
+        """Who the key belongs to; every field is optional."""
+        return wire.read_profile(await self._get("/user/me"))
+
+    async def stats(self) -> dict[str, Any]:
+        """The account's totals since its creation, by group."""
+        return wire.read_stats(await self._get("/user/stats"))
+
+    async def models(self) -> list[Model]:
+        """All models the server lists; a list in pages is read to its end."""
+        found: dict[str, Model] = {}
+        for page in range(1, _MODEL_PAGES + 1):
+            obj = await self._get("/models" if page == 1 else f"/models?page={page}")
+            before = len(found)
+            found.update({model.slug: model for model in wire.read_models(obj)})
+            total = obj.get("total") if isinstance(obj, dict) else None
+            if not isinstance(total, int) or len(found) >= total or len(found) == before:
+                break
+        return list(found.values())
+
+    async def model(self, slug: str) -> Model:
+        """One model. Raises `NotFound`."""
+        found = wire.read_models(await self._get(f"/models/{wire.step(slug)}"))
+        return found[0] if found else _nothing_in(_("a model"))
+
+    async def history(
+        self,
+        *,
+        page: int = 1,
+        limit: int = 100,
+        category: str | None = None,
+        model: str | None = None,
+        status: str | None = None,
+    ) -> History:
+        """A page of past generations; the filters are applied here as well, for the server may not know them (R11)."""
+        row = catalog().category(category) if category else None
+        wanted = {"page": page, "limit": limit, "category": row.wire[0] if row else category}
+        query = {**wanted, "model_slug": model, "status": status}
+        path = "/user/history?" + urlencode({name: value for name, value in query.items() if value is not None})
+        found = wire.read_history(await self._get(path), page=page, limit=limit)
+        names = {category, *(row.wire if row else ())}
+        items = tuple(
+            item
+            for item in found.items
+            if (not category or not item.category or item.category in names)
+            and (not model or not item.model or item.model == model)
+            and (not status or not item.status or item.status == status)
+        )
+        return replace(found, items=items)
+
+    async def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        max_bytes: int,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Download:
+        """Fetch a result's file to `target`, without the key. Raises `DownloadFailed`, and then leaves no file."""
+        return await self._downloads.fetch(url, target, max_bytes=max_bytes, progress=progress)
+
+    async def aclose(self) -> None:
+        """Close the connections; the client makes new ones when it is used again."""
+        lanes, self._lanes = self._lanes, None
+        if lanes is not None and self._loop is asyncio.get_running_loop():
+            await lanes.aclose()
+        await self._downloads.aclose()
+
+    # ------------------------------------------------------------ the way there
+
+    async def _get(self, path: str) -> Any:
+        return await self._ask(wire.Request(method="GET", path=path))
+
+    async def _first_of(self, what: str, paths: Sequence[str], elsewhere: frozenset[int]) -> Any:
+        """The answer of the first place that knows it; the place is remembered."""
+        order = list(paths[::-1] if what in self._second_first else paths)
+        refused: ElumentaError | None = None
+        for path in order:
+            try:
+                answer = await self._get(path)
+            except (NotFound, Rejected) as error:
+                if error.status not in elsewhere:
+                    raise
+                refused = refused or error
+            else:
+                if path != paths[0]:
+                    self._second_first.add(what)
+                return answer
+        assert refused is not None
+        raise refused
+
+    async def _ask(self, request: wire.Request) -> Any:
+        """The JSON answer of a request that costs nothing, tried a few times."""
+        sends = 0
+        while True:
+            sends += 1
+            outcome = await self._send_free(request)
+            if not isinstance(outcome, Setback):
+                return outcome.value
+            await self._again(sends, outcome, None)
+
+    async def _send_free(self, request: wire.Request) -> wire.Parsed | Setback:
+        exchange = self._exchange(request, read_s=FREE_S)
+        try:
+            if not await exchange.open(within_s=FREE_S * _SLOWEST):
+                assert exchange.loss is not None
+                return judge_loss(exchange.loss, paid=False)
+            self._note(exchange)
+            if not 200 <= exchange.status < 300:
+                return await self._refusal(exchange, paid=False)
+            body = self._hide(await exchange.read(at_most=MAX_BODY, within_s=FREE_S * _SLOWEST))
+        finally:
+            await exchange.close()
+        parsed = wire.read_json(body)
+        if parsed.whole:
+            return parsed
+        if exchange.loss is not None:
+            return judge_loss(exchange.loss, paid=False)
+        return unreadable(exchange.status, wire.read_error(exchange.status, body, exchange.headers), paid=False)
+
+    async def _refusal(self, exchange: Exchange, *, paid: bool) -> Setback:
+        body = self._hide(await exchange.read(at_most=MAX_BODY, within_s=FREE_S * _SLOWEST))
+        if exchange.loss is not None:  # half a body documents nothing
+            body = b"" if not wire.read_json(body).whole else body
+        said = wire.read_error(exchange.status, body, exchange.headers)
+        location = _host_of(exchange.headers.get("location", ""))
+        return judge(exchange.status, said, paid=paid, now=self._clock(), location=location)
+
+    async def _again(self, sends: int, setback: Setback, tell: Callable[[str, float], None] | None) -> None:
+        """Wait before the next send, or raise."""
+        wait_s = pause(sends, setback, random.random())  # noqa: S311 - spreads clients out, keeps no secret
+        if wait_s is None:
+            raise setback.error
+        if tell is not None:
+            tell(setback.reason, wait_s)
+        await self._sleep(wait_s)
+
+    def _exchange(
+        self,
+        request: wire.Request,
+        *,
+        read_s: float,
+        on_sent: Callable[[], None] | None = None,
+        files: contextlib.ExitStack | None = None,
+    ) -> Exchange:
+        headers = [("accept", "text/event-stream" if request.stream else "application/json"), *_COMMON]
+        facts: dict[str, Any] = {}
+        if request.upload is not None and files is not None:
+            try:
+                file = files.enter_context(request.upload.path.open("rb"))
+            except OSError as error:
+                raise BadParam(_("The file cannot be read: {why}.").format(why=error)) from None
+            facts = {
+                "files": {request.upload.field: (request.upload.filename, file)},
+                "data": dict(request.fields or {}),
+            }
+        elif request.body is not None:
+            headers.append(("content-type", "application/json"))
+            facts = {"content": request.body}
+        made = httpx.Request(
+            request.method,
+            _url(self._base_url, request.path),
+            headers=headers,
+            extensions={"timeout": timeouts(read_s=read_s)},
+            **facts,
+        )
+        self._credentials(made)
+        return Exchange(self._connections().take(), made, traced=self._factory is None, on_sent=on_sent)
+
+    def _connections(self) -> Lanes:
+        loop = asyncio.get_running_loop()
+        if self._lanes is None or self._loop is not loop:  # connections belong to the loop that made them
+            route = route_to(self._base.scheme, self._base.host, self._base.port)
+            factory = self._factory or http_transport
+            self._lanes, self._loop = Lanes(lambda: factory(route)), loop
+        return self._lanes
+
+    def _note(self, exchange: Exchange) -> None:
+        """What every answer tells besides: the limits, and the server's clock."""
+        limits = wire.read_limits(exchange.headers)
+        if limits is not None:
+            self.limits = limits
+        now = self._clock()
+        if abs(now - self._dated_at) >= _DATE_EVERY_S:
+            date = wire.http_date(exchange.headers.get("date"))
+            if date is not None:
+                self._dated_at = now
+                self.skew_s = date.timestamp() + 0.5 - now  # the header has whole seconds
+
+
+_COMMON: Final = (("user-agent", "elumenta-nb"), ("accept-encoding", "identity"))
+
+
+@lru_cache(maxsize=64)
+def _url(base_url: str, path: str) -> httpx.URL:
+    return httpx.URL(base_url + path)
+
+
+def _credentials(key: Callable[[], str], base: httpx.URL) -> Callable[[httpx.Request], None]:
+    """Puts the key on a request to the API's own origin; a closure, so that no attribute holds the key."""
+
+    def sign(request: httpx.Request) -> None:
+        url = request.url
+        if (url.scheme, url.host, url.port, url.userinfo) != (base.scheme, base.host, base.port, b""):
+            return
+        secret = key()
+        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
+            raise AuthFailed(
+                _("That is not an Elumenta key: a key begins with nb_ and has no spaces."), hint="%elumenta login"
+            )
+        request.headers["authorization"] = f"Bearer {secret}"
+
+    return sign
+
+
+def _hider(key: Callable[[], str]) -> Callable[[bytes], bytes]:
+    """Masks the key in a body that repeats it: what is kept of a reply holds none."""
+
+    def hide(body: bytes) -> bytes:
+        secret = key()
+        raw = secret.encode()
+        return body.replace(raw, redact(secret).encode()) if raw and raw in body else body
+
+    return hide
+
+
+def _host_of(location: str) -> str:
+    try:
+        return httpx.URL(location).host
+    except (httpx.InvalidURL, ValueError, TypeError):
+        return ""
+
+
+def _more_telling(first: Rejected | None, second: Rejected, field: str) -> Rejected:
+    """Of two refusals for two names of the prompt's field, the one that is not only about the name."""
+    if first is None:
+        return second
+    return second if field in f"{first} {first.details}" else first
+
+
+def _nothing_in(what: str) -> NoReturn:
+    raise BadReply(_("The server's answer does not hold {what}.").format(what=what), spent="no")

@@ -1,0 +1,146 @@
+"""How a request leaves this machine: proxies of the environment, certificates, and shared-out connections.
+
+The seam: a `TransportFactory` is called with a `Route` and gives an `httpx.AsyncBaseTransport`. httpx ignores the
+proxy variables as soon as it is handed a transport (encode/httpx#1122), so the proxy is looked up here, and a factory
+of your own must use `route.proxy` to keep it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from elumenta_nb._address import is_loopback
+from elumenta_nb._errors import ConfigError
+from elumenta_nb._language import gettext as _
+
+__all__ = ["Lane", "Lanes", "Route", "TransportFactory", "http_transport", "proxy_for", "route_to"]
+
+# httpx's pool does work for every request on every connection (encode/httpx#3215): at 100 at once it runs at a few per
+# cent of the ideal rate. Several small pools do not.
+WIDTH: Final = 8
+# Shorter than the 5 s after which common servers close an idle connection: a request on a connection that is closed in
+# the same instant is one whose outcome nobody knows.
+KEEPALIVE_S: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to one place: its scheme, and the proxy to go through (httpx masks the proxy's password in `repr`)."""
+
+    scheme: str
+    proxy: httpx.Proxy | None = None
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Certificates of the system for https. Made once: it takes tens of milliseconds."""
+        return _system_certificates() if self.scheme == "https" else _no_certificates()
+
+
+TransportFactory = Callable[[Route], httpx.AsyncBaseTransport]
+
+
+def http_transport(route: Route) -> httpx.AsyncBaseTransport:
+    """The transport used unless another is given: httpx's own, which tells when a byte is written."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=WIDTH, keepalive_expiry=KEEPALIVE_S)
+    try:
+        return httpx.AsyncHTTPTransport(verify=route.ssl_context, limits=limits, proxy=route.proxy)
+    except (ImportError, ValueError) as error:
+        why = str(error)
+    raise ConfigError(
+        _("The proxy of the environment cannot be used: {why}").format(why=why),
+        hint=_("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY; for a SOCKS proxy: pip install 'httpx[socks]'"),
+    )
+
+
+def route_to(scheme: str, host: str, port: int | None) -> Route:
+    """The route to a host by the environment. Raises `ConfigError` for a proxy that cannot be read."""
+    proxy = proxy_for(scheme, host, port)
+    if proxy is None:
+        return Route(scheme)
+    try:
+        return Route(scheme, httpx.Proxy(proxy))
+    except (ValueError, httpx.InvalidURL):
+        pass  # the address may hold a password: it is not repeated
+    raise ConfigError(
+        _("The proxy of the environment cannot be read."), hint=_("HTTPS_PROXY is normally http://HOST:PORT")
+    )
+
+
+def proxy_for(scheme: str, host: str, port: int | None) -> str | None:
+    """The proxy for a host by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; never one for this machine."""
+    if is_loopback(host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host if port is None else f"{host}:{port}") or proxy_bypass(host):
+        return None
+    if _in_network(host, proxies.get("no", "")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _in_network(host: str, no_proxy: str) -> bool:
+    """Whether NO_PROXY names the host's address by a network (`10.0.0.0/8`), which the standard library does not read."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for entry in no_proxy.split(","):
+        try:
+            if "/" in entry and address in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+        except (ValueError, TypeError):
+            continue
+    return False
+
+
+@cache
+def _system_certificates() -> ssl.SSLContext:
+    import truststore
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@cache
+def _no_certificates() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: httpx wants one for http as well
+
+
+class Lane:
+    """One small pool of connections, and how many requests are on it."""
+
+    __slots__ = ("busy", "transport")
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self.transport = transport
+        self.busy = 0
+
+
+class Lanes:
+    """The connections to one place: as many small pools as the requests of the moment need."""
+
+    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
+        self._make = make
+        self._lanes: list[Lane] = []
+
+    def take(self) -> Lane:
+        """A lane for one request; `busy` goes back down when it is done. The first ones are preferred: they are warm."""
+        lane = next((lane for lane in self._lanes if lane.busy < WIDTH), None)
+        if lane is None:
+            lane = Lane(self._make())
+            self._lanes.append(lane)
+        lane.busy += 1
+        return lane
+
+    async def aclose(self) -> None:
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            await lane.transport.aclose()
