@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ._errors import BadParam
 from ._language import gettext as _
 from ._session import current
-from ._values import Ask, Origin, TextDelta
+from ._surroundings import origin, run
+from ._values import Ask, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -129,7 +130,7 @@ def generate(
     whether it was charged. Source of the parameters: docs.elumenta.ru/en/api-reference/generate/create.
     """
     ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
-    return current().run(ask, _origin(tag), _view())[0]
+    return run(current(), ask, _tags(tag))[0]
 
 
 def generate_many(
@@ -160,7 +161,7 @@ def generate_many(
         reuse=reuse,
         count=count,
     )
-    return current().run(ask, _origin(tag), _view())
+    return run(current(), ask, _tags(tag))
 
 
 def submit(
@@ -177,7 +178,7 @@ def submit(
 ) -> Pending:
     """As `generate`, in the background: ``.result() .stop() .done() .events()``, and awaitable."""
     ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
-    return Pending(current().submit(ask, _origin(tag)))
+    return Pending(current().submit(ask, origin(_tags(tag))))
 
 
 async def agenerate(
@@ -194,8 +195,8 @@ async def agenerate(
 ) -> Result:
     """As `generate`, for async code."""
     ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
-    origin = _origin(tag)
-    handle = await asyncio.to_thread(current().submit, ask, origin)  # an unknown slug asks the server first
+    place = origin(_tags(tag))
+    handle = await asyncio.to_thread(current().submit, ask, place)  # an unknown slug asks the server first
     return await Pending(handle)
 
 
@@ -212,7 +213,7 @@ def stream(
 ) -> Stream:
     """A text as it is written: an iterator of pieces, with the `Result` in `.result` at the end."""
     ask = _ask(model, prompt, params, options, category=category, max_price=max_price, reuse=reuse, stream=True)
-    return Stream(current().submit(ask, _origin(tag)))
+    return Stream(current().submit(ask, origin(_tags(tag))))
 
 
 def quote(model: str, count: int = 1, *, category: str | None = None, **params: Any) -> Quote:
@@ -270,7 +271,7 @@ def spend(
 
 def budget(limit: int | None, per: str = "notebook", user: str | None = None, tag: str | None = None) -> None:
     """Set a budget in Elumenta tokens per kernel, notebook, day or month; ``None`` removes it. Kept in the ledger."""
-    current().budget(limit, per, user=user, tag=tag, origin=_origin(None))
+    current().budget(limit, per, user=user, tag=tag, origin=origin())
 
 
 def budgets() -> pd.DataFrame:
@@ -285,7 +286,7 @@ def jobs() -> pd.DataFrame:
 
 def resume(id: int | None = None) -> list[Result]:
     """Collect the open calls of earlier kernels, or the one with this id of the ledger."""
-    return current().resume(id, view=_view())
+    return current().resume(id)
 
 
 def reconcile(elsewhere: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
@@ -307,13 +308,5 @@ def _ask(model: str, prompt: str | None, params: dict[str, Any] | None, options:
     return Ask(model=model, prompt=prompt, options=options, extra=params or {}, **more)
 
 
-def _origin(tag: str | None) -> Origin:
-    from ._surroundings import origin
-
-    return origin("python", tags=(tag,) if tag else ())
-
-
-def _view() -> Any:
-    from ._surroundings import view
-
-    return view()
+def _tags(tag: str | None) -> tuple[str, ...]:
+    return (tag,) if tag else ()

@@ -68,7 +68,7 @@ async def history_frame(services: Services, limit: int | None) -> pd.DataFrame:
     while limit is None or len(items) < limit:
         history = await services.client.history(page=page, limit=PAGE)
         items += history.items
-        if not history.items or page * PAGE >= history.total:
+        if not history.more:
             break
         page += 1
     columns = ["created_at", "model", "category", "status", "tokens", "prompt", "url"]
@@ -161,7 +161,7 @@ async def book_elsewhere(services: Services, account: str) -> list[dict[str, Any
                     prompt_hash=hash_prompt(item.prompt or ""),
                 )
             )
-        if not history.items or page * PAGE >= history.total:
+        if not history.more:
             break
         page += 1
     booked = services.ledger.adopt(found)

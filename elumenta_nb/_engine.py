@@ -100,7 +100,6 @@ class Engine:
                     saved=take.tokens,
                     folder=str(take.folder),
                     media=tuple(item.path.name for item in take.media),
-                    generation_id=take.generation_id,
                     count_index=order.index,
                 )
             )

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ._language import gettext as _, tokens as _tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AuthFailed",
@@ -86,7 +86,8 @@ class ElumentaError(Exception):
     `hint` is what to do; `spent` is ``"no"``, ``"maybe"`` or ``"yes"``; `tokens` is how many Elumenta tokens were
     or may be charged (``None`` when not known); `call_id` is the ledger's row where there is one; `status`, `code`
     and `details` repeat what the server said. `partial` is the text of a stream that did not reach its end, and
-    `generation_id` the server's id where one was told. No text of an error ever holds an API key.
+    `generation_id` the server's id where one was told. No text of an error ever holds an API key. `results` are what was done
+    before it, where a cell makes several.
     """
 
     spent: Spent
@@ -114,6 +115,7 @@ class ElumentaError(Exception):
         self.status = status
         self.code = code
         self.details = dict(details or {})
+        self.results: Sequence[Any] = ()
 
     @property
     def message(self) -> str:

@@ -129,7 +129,7 @@ async def candidates(services: Services, sought: Sought) -> list[Reply]:
                 continue
             fitting.append(item)
         times = [item.created_at.timestamp() for item in history.items if item.created_at]
-        if not history.items or (times and min(times) < earliest) or page * history.limit >= history.total:
+        if (times and min(times) < earliest) or not history.more:
             break
     ids = [item.id for item in fitting if item.id is not None]
     owned = services.ledger.owned(ids, account=sought.account, api=services.api)

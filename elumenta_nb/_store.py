@@ -190,14 +190,17 @@ class Store:
 
     # ---------------------------------------------------------------- writing
 
-    def begin(self, call: Call, api: str) -> Draft:
-        """A place for the result of a call that is about to be sent. Raises `ConfigError` where there is none."""
+    def begin(self, call: Call, api: str, known: str = "") -> Draft:
+        """A place for the result of a call that is about to be sent. Raises `ConfigError` where there is none.
+
+        `known` is the fingerprint of a call of an earlier kernel, whose prompt is not known any more.
+        """
         folder = self._place()
         with self._lock:
             if not self._swept:
                 self._swept = True
                 sweep(folder)
-        return Draft(self, folder, call, api)
+        return Draft(self, folder, call, api, known)
 
     def _committed(self, take: Take) -> None:
         with self._lock:
@@ -211,10 +214,11 @@ class Store:
 class Draft:
     """A result on its way into the store: stream the file to `path`, a thumbnail to `poster_path`, then `commit`."""
 
-    def __init__(self, store: Store, folder: Path, call: Call, api: str) -> None:
+    def __init__(self, store: Store, folder: Path, call: Call, api: str, known: str = "") -> None:
         self._store = store
         self._call = call
         self._api = api
+        self._fingerprint = known or fingerprint(call, api)
         self.folder = folder
         self.id = secrets.token_hex(5)
         self.stem = stem(call.origin.label, call.category, call.model, self.id)
@@ -283,7 +287,7 @@ class Draft:
             api=self._api,
             category=call.category,
             model=call.model,
-            fingerprint=fingerprint(call, self._api),
+            fingerprint=self._fingerprint,
             created_at=datetime.now(UTC),
             prompt=call.prompt,
             params=dict(call.params),

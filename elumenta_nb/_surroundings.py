@@ -1,0 +1,113 @@
+"""The cell a Python call comes from, and how it shows itself there: in a notebook live, in a script quietly.
+
+A cell of several calls gets one receipt for all of them, under its value.
+"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+from . import _receipt
+from ._values import Origin
+
+if TYPE_CHECKING:
+    from ._result import Result
+    from ._session import Session
+    from ._shell import Shell
+    from ._values import Ask, Receipt
+
+__all__ = ["origin", "run"]
+
+_shells: Final[WeakKeyDictionary[Any, Shell]] = WeakKeyDictionary()
+
+
+def origin(tags: tuple[str, ...] = ()) -> Origin:
+    """Where a Python call comes from: the running cell, or this script."""
+    shell = _shell()
+    if shell is not None:
+        return shell.origin(tags, source="python")
+    user = ""
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        user = getpass.getuser()
+    return Origin(source="python", tags=tags, user=user, host=socket.gethostname())
+
+
+def run(session: Session, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
+    """Run it with what the place offers: progress in a live cell, and a receipt under it."""
+    shell = _shell()
+    if shell is None:
+        return session.run(ask, origin(tags))
+    from ._markdown import safe_markdown
+    from ._progress import Live, Subject
+
+    resolved = session.resolve(ask)
+    subject = Subject(model=resolved.model.slug, typical_s=resolved.typical_s, count=ask.count)
+    live = Live(shell, subject, safe=safe_markdown, owns_cell=False)
+    try:
+        return session.run(ask, shell.origin(tags, source="python"), live)
+    finally:
+        slot = live.close()
+        _Receipts.of(shell).add(live.record.receipts, slot)
+
+
+class _Receipts:
+    """The receipts of the running cell, shown as one when it ends."""
+
+    _by_shell: ClassVar[WeakKeyDictionary[Shell, _Receipts]] = WeakKeyDictionary()
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._run = ""
+        self._kept: list[Receipt] = []
+
+    @classmethod
+    def of(cls, shell: Shell) -> _Receipts:
+        return cls._by_shell.setdefault(shell, cls(shell))
+
+    def add(self, receipts: list[Receipt], slot: str) -> None:
+        if slot:  # the place where the progress was shown
+            shown = _line(receipts) if receipts else ({"text/plain": ""}, {})
+            self._shell.update(slot, *shown)
+        if slot or not receipts:
+            return
+        if self._run != self._shell.run:
+            self._run, self._kept = self._shell.run, []
+        if not self._kept:
+            self._shell.after_cell(self._show)
+        self._kept += receipts
+
+    def _show(self) -> None:
+        if self._kept:
+            self._shell.show(*_line(self._kept))
+            self._kept = []
+
+
+def _line(receipts: list[Receipt]) -> tuple[dict[str, Any], dict[str, Any]]:
+    from ._render import receipt
+
+    return receipt(_receipt.together(receipts))
+
+
+def _shell() -> Shell | None:
+    """The shell of the running notebook or terminal, as the loaded extension knows it, else our own."""
+    ipython = sys.modules.get("IPython")
+    ip = ipython.get_ipython() if ipython is not None else None
+    if ip is None:
+        return None
+    loaded = ip.magics_manager.registry.get("ElumentaMagics")
+    if loaded is not None:
+        front: Shell = loaded.front
+        return front
+    if ip not in _shells:
+        from ._shell import Shell as _Shell
+
+        shell = _Shell(ip)
+        ip.events.register("pre_run_cell", shell.begin)
+        ip.events.register("post_run_cell", shell.end)
+        _shells[ip] = shell
+    return _shells[ip]
