@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .economy import Account
     from .faults import Seen
+    from .rows import Account
     from .server import Server, serve
 
 __all__ = ["Account", "Seen", "Server", "serve"]
 
-_HOMES = {"Account": "economy", "Seen": "faults", "Server": "server", "serve": "server"}
+_HOMES = {"Account": "rows", "Seen": "faults", "Server": "server", "serve": "server"}
 
 
 def __getattr__(name: str) -> Any:

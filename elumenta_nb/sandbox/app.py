@@ -10,25 +10,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from .._catalog import catalog
+from elumenta_nb._catalog import catalog
+
 from .asked import Asked, checked, read_body, source_of
-from .economy import Refusal
 from .files import Files
 from .makers import media as media_maker, words
 from .prices import price_of
 from .replies import Shapes, instant, own_id
+from .rows import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
-    from .._catalog import Model
-    from .economy import Economy, Generation
+    from starlette.requests import Request
+
+    from elumenta_nb._catalog import Model
+
+    from .economy import Economy
     from .faults import Faults
     from .replies import Dialect
+    from .rows import Generation
 
 __all__ = ["Api"]
 

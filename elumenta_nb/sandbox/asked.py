@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from .._catalog import Category, Model, Param, catalog
-from .._errors import BadParam
-from .economy import Refusal
+from elumenta_nb._catalog import Category, Model, Param, catalog
+from elumenta_nb._errors import BadParam
+
 from .replies import own_id
+from .rows import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .economy import Generation
     from .replies import Dialect
+    from .rows import Generation
 
 __all__ = ["Asked", "checked", "read_body", "source_of"]
 

@@ -12,24 +12,25 @@ import json
 import secrets
 import string
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from .._catalog import catalog
+from elumenta_nb._catalog import catalog
+
+from . import limits
 from ._schema import State
+from .rows import Account, Generation, Refusal, Usage, min_plan, plan_named
+from .verbs import MONTH, VERBS
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from .._catalog import Category, Model, Plan
+    from elumenta_nb._catalog import Category, Model
 
-__all__ = ["Account", "Economy", "Generation", "Refusal", "Usage"]
+__all__ = ["Economy"]
 
-HOUR: Final = 3600
-DAY: Final = 86400
-MONTH: Final = 30 * DAY
+_DAY: Final = 86400
 _LETTERS: Final = string.ascii_letters + string.digits
 _SETTINGS: Final = {
     "language": "en",
@@ -37,92 +38,6 @@ _SETTINGS: Final = {
     "notifications_enabled": True,
     "default_image_size": "1024x1024",
 }
-_FREE_TOO: Final = {"minimax-tts"}  # "Free" on en/api-reference/generations/tts, a dash on the token page
-
-
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
-    """An answer with an error status: the API's code, message and what else its body says."""
-
-    def __init__(
-        self, status: int, code: str, message: str, details: Mapping[str, Any] | None = None, **more: Any
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": code, "message": message, "details": dict(details or {}), **more}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """An account as it stands. Limits are requests an hour and a day; 0 is unlimited."""
-
-    id: int
-    name: str
-    plan: str
-    plan_tokens: int
-    package_tokens: int
-    limit_hour: int
-    limit_day: int
-    refills_at: float | None
-    created_at: float
-    fail_next: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def balance(self) -> int:
-        return self.plan_tokens + self.package_tokens
-
-    @property
-    def row(self) -> Plan:
-        """Its row in the table of plans."""
-        return _plan(self.plan)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What is left of the limits; `resets_at` is a Unix time in seconds."""
-
-    hour: int
-    hour_left: int
-    day: int
-    day_left: int
-    resets_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """A row of the account's history. `media` says how its file can be made, now or in another process."""
-
-    id: int
-    model: str
-    category: str
-    prompt: str
-    params: Mapping[str, Any]
-    status: str
-    price: int
-    tokens: int
-    balance: int | None
-    text: str | None
-    error: str | None
-    media: Mapping[str, Any] | None
-    created_at: float
-    ready_at: float
-    completed_at: float | None
-    favorite: bool
-    rating: int | None
-
-
-def _plan(name: str) -> Plan:
-    wanted = name.strip().lower()
-    found = next((plan for plan in catalog().plans if wanted in (plan.api, plan.name.lower())), None)
-    if found is None:
-        known = ", ".join(plan.api for plan in catalog().plans)
-        raise Refusal(400, "bad_request", f"No plan {name!r}; plans: {known}")
-    return found
-
-
-def min_plan(model: Model) -> str:
-    """``free`` or ``basic``: a model whose tier no page gives needs a paid plan, as the free one lists its own."""
-    return "free" if model.tier == "Starter" or model.slug in _FREE_TOO else "basic"
 
 
 class Economy:
@@ -168,7 +83,7 @@ class Economy:
             return self._open_account(db, name, plan, balance)
 
     def _open_account(self, db: sqlite3.Connection, name: str, plan: str, balance: int | None) -> str:
-        now, row = self._clock(), _plan(plan)
+        now, row = self._clock(), plan_named(plan)
         own = row.tokens if balance is None else min(balance, row.tokens)
         extra = 0 if balance is None else balance - own
         account = db.execute(
@@ -216,7 +131,7 @@ class Economy:
 
     def _account(self, db: sqlite3.Connection, number: int) -> Account:
         row = db.execute("SELECT * FROM account WHERE id = ?", (number,)).fetchone()
-        plan = _plan(row["plan"])
+        plan = plan_named(row["plan"])
         return Account(
             id=row["id"],
             name=row["name"],
@@ -245,52 +160,12 @@ class Economy:
 
     def usage(self, number: int) -> Usage:
         with self._state.read() as db:
-            return self._usage(db, self._account(db, number))
+            return limits.usage(db, self._account(db, number), self._clock())
 
     def count(self, number: int) -> None:
         """Count one request. Raises the documented 429 when a limit is reached; a refused one is not counted."""
         with self._state.write() as db:
-            self._count(db, self._account(db, number))
-
-    def _windows(self, db: sqlite3.Connection, number: int) -> dict[str, tuple[float, int]]:
-        """Start and count of each window; a window begins with its first request."""
-        now = self._clock()
-        windows = {"hour": (now, 0), "day": (now, 0)}
-        for row in db.execute("SELECT kind, started, n FROM usage WHERE account = ?", (number,)):
-            if now < row["started"] + (HOUR if row["kind"] == "hour" else DAY):
-                windows[row["kind"]] = (row["started"], row["n"])
-        return windows
-
-    def _usage(self, db: sqlite3.Connection, account: Account) -> Usage:
-        windows = self._windows(db, account.id)
-        return Usage(
-            hour=account.limit_hour,
-            hour_left=max(account.limit_hour - windows["hour"][1], 0),
-            day=account.limit_day,
-            day_left=max(account.limit_day - windows["day"][1], 0),
-            resets_at=int(windows["hour"][0] + HOUR),
-        )
-
-    def _count(self, db: sqlite3.Connection, account: Account) -> None:
-        windows = self._windows(db, account.id)
-        sides = (
-            ("hour", "Hourly", account.limit_hour, HOUR),
-            ("day", "Daily", account.limit_day, DAY),
-        )
-        for kind, word, limit, length in sides:
-            started, n = windows[kind]
-            if limit and n >= limit:
-                raise Refusal(
-                    429,
-                    "rate_limit_exceeded",
-                    f"{word} limit reached: {limit} requests/{kind} on {account.row.name} plan",
-                    retry_after=max(1, round(started + length - self._clock())),
-                    plan=account.plan,
-                    limit_hour=account.limit_hour,
-                    limit_day=account.limit_day,
-                )
-        for kind, (started, n) in windows.items():
-            db.execute("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?)", (account.id, kind, started, n + 1))
+            limits.count(db, self._account(db, number), self._clock())
 
     # ------------------------------------------------------------ generations
 
@@ -324,7 +199,7 @@ class Economy:
                     {"token_balance": account.balance, "required": price},
                 )
             if not self._count_all:
-                self._count(db, account)
+                limits.count(db, account, now)
             if doom is None and account.fail_next:
                 reason = db.execute("SELECT fail_reason FROM account WHERE id = ?", (number,)).fetchone()[0]
                 doom = reason or "Provider error: the sandbox was told to fail"
@@ -444,7 +319,7 @@ class Economy:
             if row is None:
                 return None
             keeps = self._account(db, row["account"]).row.keeps_days
-        if keeps and self._clock() > row["created_at"] + keeps * DAY:
+        if keeps and self._clock() > row["created_at"] + keeps * _DAY:
             return None
         if row["status"] == "pending":
             self._catch_up(row["account"])
@@ -501,13 +376,13 @@ class Economy:
         self._catch_up(number)
         categories: Mapping[str, Category] = catalog().categories
         groups = {row.stats: {"count": 0, "tokens": 0} for row in categories.values()}
-        since = self._clock() - 30 * DAY
+        since = self._clock() - 30 * _DAY
         recent = {"generations": 0, "tokens_spent": 0}
         with self._state.read() as db:
             rows = db.execute(
                 "SELECT category, count(*) AS n, sum(tokens) AS tokens, sum(created_at >= ?) AS new,"
                 " sum(tokens * (created_at >= ?)) AS spent"
-                " FROM generation WHERE account = ? AND status = 'completed' GROUP BY category",
+                " FROM generation WHERE account = ? AND status = 'completed' AND hidden < 2 GROUP BY category",
                 (since, since, number),
             ).fetchall()
         for row in rows:
@@ -531,20 +406,11 @@ class Economy:
 
         Raises `Refusal` (400) for a verb or argument that does not exist.
         """
-        verbs = {
-            "plan": self._change_plan,
-            "topup": self._top_up,
-            "balance": self._set_balance,
-            "fail": self._fail_next,
-            "limit": self._set_limits,
-            "reset": self._reset,
-            "status": self._nothing,
-        }
-        if verb not in verbs:
-            raise Refusal(400, "bad_request", f"No sandbox verb {verb!r}; verbs: {', '.join(sorted(verbs))}")
+        if verb not in VERBS:
+            raise Refusal(400, "bad_request", f"No sandbox verb {verb!r}; verbs: {', '.join(VERBS)}")
         try:
             with self._state.write() as db:
-                verbs[verb](db, number, *(str(arg) for arg in args))
+                VERBS[verb](db, number, self._clock(), *(str(arg) for arg in args))
         except (TypeError, ValueError):
             raise Refusal(400, "bad_request", f"sandbox {verb} does not take {' '.join(map(str, args))!r}") from None
         return self.status(number)
@@ -568,63 +434,6 @@ class Economy:
             "fail_next": account.fail_next,
             "pending": pending,
         }
-
-    def _nothing(self, db: sqlite3.Connection, number: int) -> None:
-        pass
-
-    def _change_plan(self, db: sqlite3.Connection, number: int, name: str) -> None:
-        """As if bought now: a full month of tokens, the package tokens stay."""
-        plan = _plan(name)
-        db.execute(
-            "UPDATE account SET plan = ?, plan_tokens = ?, refills_at = ? WHERE id = ?",
-            (plan.api, plan.tokens, self._clock() + MONTH if plan.monthly else None, number),
-        )
-
-    def _top_up(self, db: sqlite3.Connection, number: int, *words: str) -> None:
-        wanted = "".join(words).replace("-", "").replace(" ", "").replace("_", "").lower()
-        for package in catalog().packages:
-            if wanted in (package.name.replace(" ", "").lower(), str(package.tokens)):
-                db.execute(
-                    "UPDATE account SET package_tokens = package_tokens + ? WHERE id = ?", (package.tokens, number)
-                )
-                return
-        known = ", ".join(package.name for package in catalog().packages)
-        raise Refusal(400, "bad_request", f"No package {' '.join(words)!r}; packages: {known}")
-
-    def _set_balance(self, db: sqlite3.Connection, number: int, plan_tokens: str, package_tokens: str = "0") -> None:
-        pools = (max(int(plan_tokens), 0), max(int(package_tokens), 0))
-        db.execute("UPDATE account SET plan_tokens = ?, package_tokens = ? WHERE id = ?", (*pools, number))
-
-    def _fail_next(self, db: sqlite3.Connection, number: int, which: str = "next", *words: str) -> None:
-        n = 1
-        if words and words[0].isdigit():
-            n, words = int(words[0]), words[1:]
-        elif which.isdigit():
-            n, which = int(which), "next"
-        if which == "off":
-            n = 0
-        elif which != "next":
-            raise ValueError(which)
-        db.execute("UPDATE account SET fail_next = ?, fail_reason = ? WHERE id = ?", (n, " ".join(words), number))
-
-    def _set_limits(self, db: sqlite3.Connection, number: int, hour: str, day: str | None = None) -> None:
-        """0 is unlimited; ``plan`` returns to the plan's own."""
-        limits = (None, None) if hour == "plan" else (max(int(hour), 0), None if day is None else max(int(day), 0))
-        if limits[0] == 0 and day is None:
-            limits = (0, 0)
-        db.execute("UPDATE account SET limit_hour = ?, limit_day = ? WHERE id = ?", (*limits, number))
-        db.execute("DELETE FROM usage WHERE account = ?", (number,))
-
-    def _reset(self, db: sqlite3.Connection, number: int) -> None:
-        """As new, with its plan; the history is emptied, files already made are kept."""
-        plan = _plan(db.execute("SELECT plan FROM account WHERE id = ?", (number,)).fetchone()[0])
-        db.execute(
-            "UPDATE account SET plan_tokens = ?, package_tokens = 0, limit_hour = NULL, limit_day = NULL,"
-            " fail_next = 0, settings = '{}', refills_at = ? WHERE id = ?",
-            (plan.tokens, self._clock() + MONTH if plan.monthly else None, number),
-        )
-        db.execute("UPDATE generation SET hidden = 1, doom = 'The sandbox was reset' WHERE account = ?", (number,))
-        db.execute("DELETE FROM usage WHERE account = ?", (number,))
 
 
 def _generation(row: sqlite3.Row) -> Generation:

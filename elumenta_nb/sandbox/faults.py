@@ -37,7 +37,7 @@ DOCUMENTED: Final = {
     500: ("provider_error", "Provider error: upstream failed"),
     503: ("model_unavailable", "The model is down or overloaded"),
 }
-KINDS: Final = {  # kind: the options it takes, with their defaults
+KINDS: Final[dict[str, dict[str, Any]]] = {  # kind: the options it takes, with their defaults
     "drop_before": {},
     "drop_after": {},
     "cut_body": {"keep": None},
@@ -113,7 +113,7 @@ class Faults:
         """Queue a fault. Raises `ValueError` for a kind or option that does not exist."""
         if kind not in KINDS:
             raise ValueError(f"no fault {kind!r}; faults: {', '.join(KINDS)}")
-        known: Mapping[str, Any] = KINDS[kind]
+        known = KINDS[kind]
         if wrong := set(options) - set(known):
             raise ValueError(f"{kind} takes {', '.join(known) or 'no options'}, not {', '.join(sorted(wrong))}")
         fault = _Fault(kind=kind, path=path, method=method, times=times, after=after, options={**known, **options})
@@ -251,7 +251,7 @@ class FaultLayer:
     async def _html(self, options: Mapping[str, Any], scope: Any, receive: Receive, send: Send) -> None:
         await self._instead(options, scope, receive, send, int(options["code"]), _HTML, b"text/html; charset=utf-8")
 
-    async def _instead(
+    async def _instead(  # noqa: PLR0917 - the ASGI triple and an answer
         self,
         options: Mapping[str, Any],
         scope: Any,

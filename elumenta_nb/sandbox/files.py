@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .economy import Economy, Generation
+    from .economy import Economy
+    from .rows import Generation
 
 __all__ = ["Files"]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from .._catalog import catalog
+from elumenta_nb._catalog import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .._catalog import Model
+    from elumenta_nb._catalog import Model
 
 __all__ = ["Price", "price_of"]
 
@@ -77,7 +77,7 @@ def _nano_banana(params: Mapping[str, Any]) -> int:
     return 32 if params.get("resolution") == "4K" else 16
 
 
-def _by_length(table: Mapping[str, Mapping[float, int]], column: str, default: str) -> Callable[[Params], int]:
+def _by_length(table: Mapping[str, Mapping[int, int]], column: str, default: str) -> Callable[[Params], int]:
     """A rule for video: rows by `column`, then the shortest listed length that is enough."""
     first = next(iter(table[default]))
 

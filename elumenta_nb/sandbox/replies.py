@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .._catalog import Category, Model, catalog
-from .economy import Account, Generation, min_plan
+from elumenta_nb._catalog import Category, Model, catalog
+
+from .rows import Account, Generation, min_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

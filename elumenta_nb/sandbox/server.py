@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import socket
 import tempfile
@@ -11,13 +10,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .._catalog import Model, catalog
-from .._errors import ConfigError
-from .._language import gettext as _
-from .economy import Account, Economy
+from elumenta_nb._catalog import Model, catalog
+from elumenta_nb._errors import ConfigError
+from elumenta_nb._language import gettext as _
+
+from .economy import Economy
 from .faults import FaultLayer, Faults
+from .rows import Refusal
 
 if TYPE_CHECKING:
+    import asyncio
     from collections import deque
     from collections.abc import Callable, Collection, Iterable, Mapping
     from types import TracebackType
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from .faults import Seen
     from .replies import Dialect
+    from .rows import Account
 
 __all__ = ["Server", "serve"]
 
@@ -177,8 +180,6 @@ class Server:
 
         Raises `ConfigError` for a verb or argument that does not exist.
         """
-        from .economy import Refusal
-
         try:
             return self._economy.control(self._economy.first_account, verb, *args)
         except Refusal as refusal:
@@ -254,7 +255,7 @@ def _modules() -> _Modules:
 
 
 def _protocol(base: type[Any], connections: dict[Any, asyncio.Transport]) -> type[Any]:
-    """uvicorn's protocol that also keeps its connections, so that a fault can close one without an answer."""
+    """The protocol of uvicorn that also keeps its connections, so that a fault can close one without an answer."""
 
     class Protocol(base):  # type: ignore[misc] # its base is known only once uvicorn is imported
         def connection_made(self, transport: asyncio.Transport) -> None:

@@ -27,7 +27,6 @@ def still(prompt: str, model: str, seed: int, size: tuple[int, int]) -> bytes:
 def film(prompt: str, model: str, seed: int, size: tuple[int, int], duration_s: float, *, sound: Any = None) -> bytes:
     """The film. `sound` is a float array of mono samples at 44,100 Hz, or ``None`` for a silent one."""
     import av
-    from PIL import Image
 
     scene = Scene(theme_of(prompt, seed), size)
     frames = max(round(duration_s * FRAMES_A_SECOND), 1)
@@ -49,7 +48,7 @@ def film(prompt: str, model: str, seed: int, size: tuple[int, int], duration_s: 
                 if label is None:
                     label = caption(drawn, prompt, model)
                 drawn.paste(label, (0, 0), label)
-                frame = av.VideoFrame.from_image(drawn)
+                frame = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call] # not annotated in av
                 frame.pts, frame.time_base = i, Fraction(1, FRAMES_A_SECOND)
                 file.mux(stream.encode(frame))
             file.mux(stream.encode(None))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..._catalog import Category, Model
+    from elumenta_nb._catalog import Category, Model
 
 __all__ = ["Unusable", "make", "mime_of", "plan", "thumbnail"]
 

@@ -264,7 +264,7 @@ def decoded(data: bytes) -> Any:
 
     parts: list[Any] = []
     try:
-        with av.open(io.BytesIO(data)) as file:
+        with av.open(io.BytesIO(data), "r") as file:
             resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
             for frame in file.decode(audio=0):
                 parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
@@ -278,7 +278,7 @@ def facts(data: bytes) -> Mapping[str, Any]:
     import av
 
     try:
-        with av.open(io.BytesIO(data)) as file:
+        with av.open(io.BytesIO(data), "r") as file:
             track = file.streams.audio[0]
             length = float(file.duration or 0) / 1_000_000
             tags = {name.lower(): value for name, value in {**track.metadata, **file.metadata}.items()}

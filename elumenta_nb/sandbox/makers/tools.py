@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from ._look import font, theme_of
 from .pictures import Scene
@@ -31,7 +32,7 @@ def stand_in(url: str, size: tuple[int, int] = (1024, 1024)) -> Image.Image:
 
     drawn = Scene(theme_of("", sum(map(ord, url))), size).frame(0.35)
     draw = ImageDraw.Draw(drawn)
-    host = url.split("//")[-1].split("/")[0][:40] or "another host"
+    host = (urlsplit(url).hostname or "another host")[:40]
     unit = size[0] / 100
     draw.rounded_rectangle((unit * 6, unit * 38, unit * 94, unit * 60), unit * 3, fill=(255, 255, 255))
     lines = ((f"stand-in for a picture at {host}", 3.6, True), ("the sandbox contacts no other host", 3.0, False))

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..._language import gettext as _, ngettext, number
+from elumenta_nb._language import gettext as _, ngettext, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
