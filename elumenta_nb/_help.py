@@ -27,12 +27,15 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+Block = str | Table
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Something to read: a title, then paragraphs and tables. Holds our own words only, never a model's."""
 
     title: str
-    blocks: tuple[str | Table, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     def __str__(self) -> str:
         return "\n\n".join([self.title, *(_plain(block) for block in self.blocks)])
@@ -44,7 +47,7 @@ class Page:
         return {"text/plain": str(self), "text/markdown": marked}
 
 
-def _plain(block: str | Table) -> str:
+def _plain(block: Block) -> str:
     if isinstance(block, str):
         return block
     lines = [row for row in (block.head, *block.rows) if any(row)]
@@ -54,7 +57,7 @@ def _plain(block: str | Table) -> str:
     )
 
 
-def _marked(block: str | Table) -> str:
+def _marked(block: Block) -> str:
     if isinstance(block, str):
         return block.replace("\n", "  \n")
     lines = [block.head, tuple("---" for _column in block.head), *block.rows]
@@ -89,7 +92,7 @@ def about_category(category: Category, model: Model | None) -> Page:
     table = catalog()
     name = f"{category.name} {model.slug}" if model else category.name
     models = [model] if model else table.of(category.name)
-    blocks: list[str | Table] = [
+    blocks: list[Block] = [
         _("{what}: {price}. A failed generation is not charged.").format(what=_(category.title), price=_range(models))
     ]
     if not model:

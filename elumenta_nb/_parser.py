@@ -208,7 +208,8 @@ class _Reader:
 
     def _unknown(self, given: str, name: str) -> BadParam:
         flags = [flag for row in self.rows for flag in row.flags if len(flag) > 1]
-        near = closest(name, flags)
+        begun = [flag for flag in flags if len(name) > 2 and flag.startswith(name)]
+        near = begun[0] if begun else closest(name, flags)
         hints = [_("Did you mean {name}?").format(name=dashed(near))] if near else []
         if any(row.key == "param" for row in self.rows):
             hints.append(_("To send it anyway: -p {name}=…").format(name=name.replace("-", "_")))

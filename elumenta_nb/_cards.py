@@ -1,0 +1,153 @@
+"""What verbs show when the answer is not a table: the status card, a price, a chat. PURE: values in, a page out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ._language import day, gettext as _, number, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ._answers import Chat
+    from ._catalog import Resolved
+    from ._session import Status
+    from ._values import Balance, Limits, Message, Quote
+
+__all__ = ["Card", "balance", "chat", "chats", "facts", "price", "said", "status", "tags"]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Facts under a title, as HTML and as text."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
+
+    def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        from ._render import card
+
+        return card(self.title, self.facts, hint=self.hint)
+
+    def __str__(self) -> str:
+        return str(self._repr_mimebundle_()[0]["text/plain"])
+
+    __repr__ = __str__
+
+
+def status(told: Status) -> Card:
+    """The card of `%elumenta` alone."""
+    rows = [
+        (_("Mode"), f"{_MODES[told.mode]()} · {told.base_url}" if told.mode != "only" else _MODES[told.mode]()),
+        (_("Key"), told.key),
+    ]
+    if told.balance is not None:
+        rows += _balance_rows(told.balance)
+    rows += _limit_rows(told.limits)
+    rows += [
+        (
+            _("Budget, {name}").format(name=budget.name),
+            _("{used} of {limit} spent, {held} held").format(
+                used=number(budget.spent), limit=number(budget.limit), held=number(budget.held)
+            ),
+        )
+        for budget in told.budgets
+    ]
+    if told.open_calls:
+        rows.append(
+            (
+                _("Unfinished"),
+                _("{n} calls, up to {tokens}: %elumenta recover").format(
+                    n=told.open_calls, tokens=tokens(told.open_tokens)
+                ),
+            )
+        )
+    return Card("Elumenta", tuple(rows), _("What can be said: %elumenta help"))
+
+
+_MODES = {
+    "live": lambda: _("live: calls are charged"),
+    "sandbox": lambda: _("SANDBOX: nothing is charged"),
+    "only": lambda: _("store only: nothing is sent"),
+}
+
+
+def balance(told: Balance, limits: Limits, mode: str) -> Card:
+    """Tokens, plan and limits of the account."""
+    title = _("Balance: {tokens}").format(tokens=tokens(told.tokens))
+    return Card(f"SANDBOX · {title}" if mode == "sandbox" else title, (*_balance_rows(told), *_limit_rows(limits)))
+
+
+def _balance_rows(told: Balance) -> list[tuple[str, str]]:
+    rows = [(_("Balance"), tokens(told.tokens))]
+    if told.plan_tokens is not None or told.package_tokens is not None:
+        rows.append((_("of the plan"), tokens(told.plan_tokens or 0)))
+        rows.append((_("of packages"), tokens(told.package_tokens or 0)))
+    if told.plan:
+        until = _("until {day}").format(day=day(told.expires_at)) if told.expires_at else ""
+        rows.append((_("Plan"), f"{told.plan} {until}".strip()))
+    if told.refills_at:
+        rows.append((_("Refilled"), day(told.refills_at)))
+    return rows
+
+
+def _limit_rows(limits: Limits) -> list[tuple[str, str]]:
+    rows = []
+    for name, left, limit in (
+        (_("Requests this hour"), limits.hour_left, limits.hour),
+        (_("Requests today"), limits.day_left, limits.day),
+    ):
+        if left is not None:
+            rows.append((name, _("{left} left of {limit}").format(left=number(left), limit=number(limit or 0))))
+    return rows
+
+
+def price(resolved: Resolved, quote: Quote, total: int, count: int) -> Card:
+    """What a call would cost."""
+    figure = tokens(total) if quote.exact else _("about {tokens}").format(tokens=tokens(total))
+    title = f"{resolved.model.slug}: {figure}"
+    rows = [(_("Parameters"), ", ".join(f"{name}={value}" for name, value in resolved.priced.items()) or "–")]
+    if count > 1:
+        rows.append((_("Each"), tokens(quote.tokens)))
+    if quote.minimum != quote.maximum:
+        rows.append((_("This model"), f"{number(quote.minimum)}–{tokens(quote.maximum)}"))
+    if resolved.chosen:
+        rows.append((_("Chosen"), _("the cheapest of {category}").format(category=resolved.category.name)))
+    return Card(title, tuple(rows), _("Nothing was sent to be generated."))
+
+
+def chats(named: Mapping[str, Chat]) -> Card:
+    """The conversations of this kernel."""
+    rows = [(name, number(len(found.turns) // 2)) for name, found in named.items()]
+    if not rows:
+        return said(_("There is no chat yet. Begin one: %%elumenta text --chat NAME"))
+    return Card(_("Chats, and their turns"), tuple(rows))
+
+
+def chat(name: str, turns: Iterable[Message]) -> Card:
+    """A conversation, letter by letter: a model's words are never markup of ours."""
+    lines = tuple((turn.role, turn.content) for turn in turns)
+    return Card(_("Chat {name}").format(name=name), lines, "" if lines else _("No turns yet."))
+
+
+def tags(names: Sequence[str]) -> Card:
+    if not names:
+        return said(_("No tags. Mark all spend from here on: %elumenta tag NAME"))
+    return said(_("Spend from here on is marked: {tags}").format(tags=", ".join(names)))
+
+
+def facts(title: str, told: Mapping[str, Any]) -> Card:
+    """Names and values as they are."""
+    return Card(title, tuple((str(name).replace("_", " "), _value(value)) for name, value in told.items()))
+
+
+def said(sentence: str) -> Card:
+    return Card(sentence)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(part)}" for name, part in value.items())
+    return number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,317 @@
+"""The verbs of `%elumenta`, a row each: how it is written, what it does, and the small function that does it.
+
+A function takes the desk (session and shell) and the line, calls the session, and returns the value to show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _cards
+from ._asks import ask_of
+from ._catalog import catalog, closest
+from ._errors import BadParam, ConfigError
+from ._help import about_category, about_magic, about_tokens, about_verb
+from ._language import gettext as _
+from ._options import N_, Option, among, whole
+from ._parser import Grammar
+from ._session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ._cards import Card
+    from ._help import Page
+    from ._parser import Line
+    from ._shell import Shell
+
+__all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Verb", "help_page", "status"]
+
+_PERIODS: Final = ("kernel", "notebook", "day", "month")
+_GROUPS: Final = ("cell", "model", "category", "day", "notebook", "user", "tag")
+SANDBOX_VERBS: Final = ("on", "off", "reset", "plan", "topup", "fail", "limit", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a verb works with. `again` runs the last generation of this kernel anew."""
+
+    session: Session
+    shell: Shell
+    again: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb(Grammar):
+    usage: str
+    help: str
+    run: Callable[[Desk, Line], Any]
+    needs: str = ""  # what the session must be able to do, where it may not be
+
+
+def status(desk: Desk) -> Card:
+    return _cards.status(desk.session.status())
+
+
+def _balance(desk: Desk, _line: Line) -> Card:
+    return _cards.balance(desk.session.balance(), desk.session.limits, desk.session.mode)
+
+
+def _models(desk: Desk, line: Line) -> Any:
+    text = " ".join(line.words) or None
+    return desk.session.models(line["category"], tier=line["tier"], maximum=line["max"], text=text)
+
+
+def _price(desk: Desk, line: Line) -> Any:
+    if line["notebook"]:
+        return _able(desk, "price_notebook")
+    if line.category is None:
+        raise BadParam(_("The price of which model?"), hint="%elumenta price dall-e-3 --quality hd --count 3")
+    ask = ask_of(line, None, desk.shell.namespace)
+    quote, total = desk.session.price(ask)
+    return _cards.price(desk.session.resolve(ask), quote, total, ask.count)
+
+
+def _able(desk: Desk, name: str) -> Any:
+    """Call what only a complete session can do."""
+    return getattr(desk.session, name)()
+
+
+def _plans(desk: Desk, line: Line) -> Any:
+    return desk.session.plans(_number(line))
+
+
+def _spend(desk: Desk, line: Line) -> Any:
+    return desk.session.spend(by=line["by"], since=line["since"])
+
+
+def _budget(desk: Desk, line: Line) -> Any:
+    limit = _number(line)
+    scope = {"per": line["per"] or "notebook", "user": line["user"], "tag": line["tag"]}
+    if limit is not None and line["clear"]:
+        raise BadParam(_("Set a budget or clear it, not both at once."))
+    if limit is not None or line["clear"]:
+        desk.session.budget(limit, **scope)
+    return desk.session.budgets()
+
+
+def _jobs(desk: Desk, _line: Line) -> Any:
+    return desk.session.jobs()
+
+
+def _recover(desk: Desk, line: Line) -> Any:
+    """Fetch what is open, look up what is unknown; show both."""
+    results = desk.session.resume(_number(line))
+    changed = desk.session.reconcile()
+    for result in results:
+        data, metadata = result._repr_mimebundle_()
+        desk.shell.show(data, metadata)
+    return changed
+
+
+def _again(desk: Desk, _line: Line) -> Any:
+    return desk.again()
+
+
+def _show(desk: Desk, line: Line) -> Any:
+    number = _number(line)
+    if number is None:
+        raise BadParam(_("Show which call?"), hint=_("Its number stands in %elumenta spend, column id."))
+    return desk.session.show(number)
+
+
+def _account_history(desk: Desk, line: Line) -> Any:
+    return desk.session.account_history(_number(line))
+
+
+def _chat(desk: Desk, line: Line) -> Card:
+    chats = desk.session.chats
+    if not line.words:
+        if line["reset"]:
+            raise BadParam(_("Which chat?"), hint=", ".join(chats))
+        return _cards.chats(chats)
+    name = line.words[0]
+    if name not in chats:
+        near = closest(name, chats)
+        raise BadParam(
+            _("There is no chat {name!r}.").format(name=name),
+            hint=_("Did you mean {name}?").format(name=near) if near else _("Begin one: %%elumenta text --chat NAME"),
+        )
+    if line["reset"]:
+        chats[name].reset()
+    return _cards.chat(name, chats[name].turns)
+
+
+def _tag(desk: Desk, line: Line) -> Card:
+    if line["clear"]:
+        desk.session.tags.clear()
+    for tag in line.words:
+        if tag not in desk.session.tags:
+            desk.session.tags.append(tag)
+    return _cards.tags(desk.session.tags)
+
+
+def _login(desk: Desk, line: Line) -> Card:
+    from getpass import getpass
+
+    try:
+        key = getpass(_("Elumenta API key (it does not show): "))
+    except (EOFError, RuntimeError, NotImplementedError):  # a front end with no way to ask
+        raise ConfigError(
+            _("The key cannot be asked for here: this front end has no input."),
+            hint=_("Set ELUMENTA_API_KEY, or log in once in a terminal: %elumenta login in IPython"),
+        ) from None
+    desk.session.login(key, keyring=bool(line["keyring"]))
+    return status(desk)
+
+
+def _logout(desk: Desk, _line: Line) -> Card:
+    desk.session.logout()
+    return _cards.said(_("The key is forgotten. A key in the environment stays there."))
+
+
+def _config(desk: Desk, _line: Line) -> Any:
+    return desk.session.settings.explain()
+
+
+def _sandbox(desk: Desk, line: Line) -> Card:
+    verb, *arguments = line.words or ("status",)
+    if verb not in SANDBOX_VERBS:
+        near = closest(verb, SANDBOX_VERBS)
+        raise BadParam(
+            _("The sandbox does not know {verb!r}.").format(verb=verb),
+            hint=_("Did you mean {name}?").format(name=near) if near else ", ".join(SANDBOX_VERBS),
+        )
+    return _cards.facts(_("Sandbox"), desk.session.sandbox(verb, *arguments))
+
+
+def _doctor(desk: Desk, _line: Line) -> Any:
+    return _able(desk, "doctor")
+
+
+def _help(_desk: Desk, line: Line) -> Page:
+    topic = line.words[0] if line.words else ""
+    if topic == "tokens":
+        return about_tokens()
+    return help_page(topic)
+
+
+def help_page(topic: str) -> Page:
+    """The page of a verb, a category or a model; of the magic for "". Raises `BadParam` for anything else."""
+    if not topic:
+        return about_magic({verb.usage: _(verb.help) for verb in VERBS.values()})
+    if verb := VERBS.get(topic.replace("_", "-")):
+        return about_verb(verb.usage, _(verb.help), verb.options)
+    table = catalog()
+    model = table.models.get(topic)
+    category = table.categories[model.category] if model else table.category(topic)
+    if category is None:
+        near = closest(topic, [*VERBS, *table.categories, *table.models, "tokens"])
+        raise BadParam(
+            _("There is no help on {topic!r}.").format(topic=topic),
+            hint=_("Did you mean {name}?").format(name=near) if near else "%elumenta help",
+        )
+    return about_category(category, model)
+
+
+def _number(line: Line) -> int | None:
+    if not line.words:
+        return None
+    try:
+        return whole(0)(line.words[0])
+    except ValueError:
+        raise BadParam(
+            _("{verb} takes a whole number, not {word!r}.").format(verb=line.verb, word=line.words[0])
+        ) from None
+
+
+_ROWS: Final = (
+    Verb(usage="balance", help=N_("tokens, plan and limits of the account"), run=_balance),
+    Verb(
+        usage="models [TEXT]",
+        help=N_("the models and their prices"),
+        run=_models,
+        most=9,
+        options=(
+            Option(flags=("category",), takes="TEXT", help=N_("only this category")),
+            Option(flags=("tier",), takes="TEXT", help=N_("only this tier, Starter or Basic+")),
+            Option(flags=("max",), takes="N", read=whole(0), help=N_("only those from N Elumenta tokens or less")),
+        ),
+    ),
+    Verb(
+        usage="price MODEL",
+        help=N_("what a call costs, before it is made; takes the model's own options"),
+        run=_price,
+        of_model=True,
+        options=(
+            Option(flags=("count",), takes="N", read=whole(1), help=N_("of N generations")),
+            *(
+                [Option(flags=("notebook",), help=N_("of the whole saved notebook, a row per cell"))]
+                if hasattr(Session, "price_notebook")
+                else []
+            ),
+        ),
+    ),
+    Verb(usage="plans [TOKENS_A_MONTH]", help=N_("plans and packages; the cheapest mix"), run=_plans, most=1),
+    Verb(
+        usage="spend",
+        help=N_("what was spent, as a DataFrame"),
+        run=_spend,
+        options=(
+            Option(flags=("by",), takes="|".join(_GROUPS), read=among(*_GROUPS), help=N_("summed up by this")),
+            Option(flags=("since",), takes="DATE", help=N_("only from this day on, as 2026-11-20")),
+        ),
+    ),
+    Verb(
+        usage="budget [N]",
+        help=N_("a limit in Elumenta tokens that cannot be overrun; without N, all budgets"),
+        run=_budget,
+        most=1,
+        options=(
+            Option(flags=("per",), takes="|".join(_PERIODS), read=among(*_PERIODS), help=N_("for each of these")),
+            Option(flags=("user",), takes="NAME", help=N_("for this user only")),
+            Option(flags=("tag",), takes="NAME", help=N_("for this tag only")),
+            Option(flags=("clear",), help=N_("take the limit away")),
+        ),
+    ),
+    Verb(usage="jobs", help=N_("calls that are not finished"), run=_jobs),
+    Verb(usage="recover [ID]", help=N_("fetch unfinished calls and look up unknown ones"), run=_recover, most=1),
+    Verb(usage="again", help=N_("buy the last cell's generation anew"), run=_again),
+    Verb(usage="show ID", help=N_("show a call's result; 0 tokens"), run=_show, most=1),
+    Verb(usage="account-history [N]", help=N_("what the account generated, anywhere"), run=_account_history, most=1),
+    Verb(
+        usage="chat [NAME]",
+        help=N_("the conversations of this kernel"),
+        run=_chat,
+        most=1,
+        options=(Option(flags=("reset",), help=N_("forget its turns")),),
+    ),
+    Verb(
+        usage="tag T",
+        help=N_("mark all spend from here on"),
+        run=_tag,
+        most=20,
+        options=(Option(flags=("clear",), help=N_("no more tags")),),
+    ),
+    Verb(
+        usage="login",
+        help=N_("enter and keep your API key"),
+        run=_login,
+        options=(Option(flags=("keyring",), help=N_("keep it in the system's keyring instead of a file")),),
+    ),
+    Verb(usage="logout", help=N_("forget the key"), run=_logout),
+    Verb(usage="config", help=N_("the settings in force and where each came from"), run=_config),
+    Verb(
+        usage="sandbox on|off|reset|plan NAME|topup PACKAGE|fail next|limit N|status",
+        help=N_("a free Elumenta on this machine to try things with"),
+        run=_sandbox,
+        most=4,
+    ),
+    Verb(usage="doctor", help=N_("check key, network, ledger and store"), run=_doctor, needs="doctor"),
+    Verb(usage="help [TOPIC]", help=N_("this page; on a verb, a category, a model, or tokens"), run=_help, most=1),
+)
+VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
+    {verb.usage.split()[0]: verb for verb in _ROWS if not verb.needs or hasattr(Session, verb.needs)}
+)
