@@ -1,0 +1,110 @@
+"""P6, P8, P9: what a cell sends while a text streams, how fast an interrupt ends it, how often a job is asked about."""
+
+from __future__ import annotations
+
+import tempfile
+
+from .rows import Row
+from .serving import asked, kernel, serving
+
+LOAD = "%load_ext elumenta_nb"
+WARM = "%%elumenta text gpt-5 --no-stream --fresh\nwarm up"
+STREAM = "%%elumenta text gpt-5 --stream --fresh\nA long story"
+NAIVE = """
+from IPython.display import display, Markdown
+handle, text = display(Markdown(""), display_id=True), ""
+for _ in range(400):
+    text += "The tide "
+    handle.update(Markdown(text))
+"""
+SHOWN = ("display_data", "update_display_data", "execute_result", "stream")
+PHASES = {
+    "no answer yet": "%%elumenta text gpt-5-nano --no-stream --fresh\nhang",
+    "stream": STREAM,
+    "poll": "%%elumenta video sora-2 --fresh --max-price 500\na door",
+    "download": "%%elumenta video kling-v2.1 --fresh --max-price 500\na door",
+}
+
+
+def streaming(rate: float, name: str) -> list[Row]:
+    with serving(4000, rate) as base, tempfile.TemporaryDirectory() as home, kernel(base, home) as running:
+        running.run(LOAD)
+        running.run(WARM)
+        naive = (
+            sum(size for _, _, size, _ in running.run(NAIVE).of(*SHOWN)) * (4000 / 400) ** 2
+        )  # grows with the square
+        seen = running.run(STREAM)
+        first_piece = asked(f"{base}/seen")["first_piece"]
+    if seen.status:
+        raise RuntimeError(f"the streaming cell failed: {seen.messages[-2]}")
+    shown = seen.of(*SHOWN)
+    sent = sum(size for _, _, size, _ in shown)
+    told = [moment for moment, _, _, content in shown if "tide" in str(content) or "The" in str(content)]
+    visible = (seen.started_at + told[0] - first_piece) * 1000
+    per_second = len(shown) / max(seen.took_s, 0.05)
+    busiest = max(sum(1 for other, *_ in shown if moment <= other < moment + 1) for moment, *_ in shown)
+    return [
+        Row(
+            "P6",
+            f"4,000 pieces, {name}: updates in the busiest second",
+            busiest,
+            "",
+            limit="<= 20",
+            ok=busiest <= 20,
+            note=f"{per_second:.1f}/s on average",
+        ),
+        Row(
+            "P6",
+            f"4,000 pieces, {name}: sent to the front end",
+            sent / 2**20,
+            "MiB",
+            "an update per piece",
+            naive / 2**20,
+            "<= 3 MB",
+            sent <= 3_000_000,
+        ),
+        Row("P6", f"{name}: first text after the first byte", visible, "ms", limit="<= 100 ms", ok=visible <= 100),
+    ]
+
+
+def interrupting() -> list[Row]:
+    found = []
+    with serving(40000, 50) as base, tempfile.TemporaryDirectory() as home, kernel(base, home) as running:
+        running.run(LOAD)
+        running.run(WARM)
+        for phase, cell in PHASES.items():
+            seen = running.run(cell, interrupt_after=1.5)
+            ended = seen.interrupted_s
+            if ended is None:
+                raise RuntimeError(f"the cell ended by itself in phase {phase}: {seen.messages[-2]}")
+            red = seen.status == "KeyboardInterrupt"
+            found.append(
+                Row(
+                    "P8",
+                    f"interrupt, {phase}",
+                    ended,
+                    "s",
+                    limit="<= 1 s, red",
+                    ok=ended <= 1 and red,
+                    note=seen.status,
+                )
+            )
+    return found
+
+
+def polling() -> list[Row]:
+    """The waits of a 10-minute job, from the function that decides them."""
+    from elumenta_nb._order import poll_delay
+    from elumenta_nb._values import Limits
+
+    waited = polls = 0.0
+    while waited < 600:
+        waited += poll_delay(int(polls), None, Limits())
+        polls += 1
+    return [
+        Row("P9", "polls of a 10-minute job", polls, "", "every 5 s, as the page's loop", 120, "<= 30", polls <= 30)
+    ]
+
+
+def rows() -> list[Row]:
+    return [*streaming(0, "as fast as possible"), *streaming(100, "100 a second"), *interrupting(), *polling()]
