@@ -68,8 +68,9 @@ class Lab:
     def theme(self, name: str) -> None:
         self._setting("@jupyterlab/apputils-extension", "themes", {"theme": THEMES[name]})
 
-    def url(self, notebook: str) -> str:
-        return f"http://127.0.0.1:{self.port}/lab/tree/{notebook}?token={self.token}&reset"
+    def url(self, notebook: str, *, single: bool = False) -> str:
+        where = "doc" if single else "lab"  # "doc" shows the one document, without a side bar
+        return f"http://127.0.0.1:{self.port}/{where}/tree/{notebook}?token={self.token}&reset"
 
     def _environment(self) -> dict[str, str]:
         folders = {
@@ -145,9 +146,9 @@ def browser_page(*, width: int = 1280, height: int = 1600, scale: float = 1) -> 
             browser.close()
 
 
-def open_notebook(page: Page, lab: Lab, notebook: str) -> None:
+def open_notebook(page: Page, lab: Lab, notebook: str, *, single: bool = False) -> None:
     """Load a notebook and wait until its kernel is idle."""
-    page.goto(lab.url(notebook))
+    page.goto(lab.url(notebook, single=single))
     page.wait_for_selector(".jp-NotebookPanel .jp-Notebook .jp-Cell")
     page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status='idle']")
 

@@ -120,9 +120,9 @@ def find() -> str | None:
     return named() or installed() or downloaded()
 
 
-def provision() -> str:
+def provision(ways: tuple[Callable[[], str | None], ...] = WAYS) -> str:
     """A browser, installed when there is none. Raises `SystemExit` with advice when that fails."""
-    for way in WAYS:
+    for way in ways:
         if path := way():
             return path
     raise SystemExit(ADVICE)
