@@ -1,7 +1,7 @@
 """The Elumenta API over HTTP: one object per account and address, used from one event loop.
 
-It sends on httpx transports directly. Nothing between us and the wire can follow a redirect, keep a cookie, read a
-`.netrc` or repeat a request on its own, and the key is put on at the last moment, for the API's own origin only.
+It sends on httpx transports directly: nothing between us and the wire can follow a redirect, keep a cookie, read a
+`.netrc` or repeat a request on its own.
 """
 
 from __future__ import annotations
@@ -11,33 +11,30 @@ import contextlib
 import random
 import time
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import urlencode
 
 import httpx
 
 from elumenta_nb import _wire as wire
-from elumenta_nb._address import check_base_url, is_loopback
 from elumenta_nb._catalog import catalog
-from elumenta_nb._errors import AuthFailed, BadParam, BadReply, ElumentaError, NotFound, Rejected, redact
+from elumenta_nb._errors import BadReply, ElumentaError, NotFound, Rejected
 from elumenta_nb._language import gettext as _
-from elumenta_nb._values import Limits
 
 from ._answer import MAX_BODY, read_answer
 from ._download import Downloads
-from ._exchange import Exchange, timeouts
+from ._line import Line
 from ._policy import Setback, judge, judge_loss, pause, unreadable
-from ._routes import Lanes, http_transport, route_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from elumenta_nb._catalog import Model
-    from elumenta_nb._values import Balance, Call, Download, History, Profile, Quote, Reply
+    from elumenta_nb._values import Balance, Call, Download, History, Limits, Profile, Quote, Reply
 
     from ._answer import Watch
+    from ._exchange import Exchange
     from ._routes import TransportFactory
 
 __all__ = ["Client"]
@@ -46,7 +43,6 @@ PAID_S: Final = 600.0  # for a generation to be answered
 PIECE_S: Final = 120.0  # between two pieces of a stream
 FREE_S: Final = 30.0  # for everything else
 _SLOWEST: Final = 2.0  # an answer may take this many times as long in all as between two of its bytes
-_DATE_EVERY_S: Final = 10.0
 _OTHER_PLACE: Final = frozenset({400, 404, 405, 422})  # of a GET: this path does not know the id, another may (R9)
 _MODEL_PAGES: Final = 20
 
@@ -55,7 +51,6 @@ class Client:
     """The API at `base_url`, for the account of `key`. `request_form` is R1 of api.md section 13.
 
     `transport_factory` makes the transports (see `_routes`); `clock` is Unix time; `sleep` waits before another try.
-    `limits` is what the rate-limit headers said last; `skew_s` is the server's clock minus ours.
     Every method raises the typed errors of `_errors`, whose `spent` says whether the call may be charged.
     """
 
@@ -69,29 +64,30 @@ class Client:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._base_url = check_base_url(base_url)
-        self._base = httpx.URL(self._base_url)
+        self._line = Line(base_url, key, transport_factory, clock)
         self._form: wire.RequestForm = request_form
-        self._factory = transport_factory
         self._clock = clock
         self._sleep = sleep
-        self._credentials = _credentials(key, self._base)
-        self._hide = _hider(key)
-        self._lanes: Lanes | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._downloads = Downloads(local=is_loopback(self._base.host), factory=transport_factory, sleep=sleep)
+        self._downloads = Downloads(local=self._line.is_local, factory=transport_factory, sleep=sleep)
         self._prompt_field: dict[str, str] = {}  # by category: the name the server is known to take (R5)
         self._no_stream_path = False  # R7
         self._second_first: set[str] = set()  # what was found at the second of its places (R9, R10)
-        self._dated_at = float("-inf")
-        self.limits = Limits()
-        self.skew_s = 0.0
 
     def __repr__(self) -> str:
-        return f"Client({self._base_url!r})"
+        return f"Client({self._line.base_url!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Client holds a key and connections: it cannot be pickled or copied")
+
+    @property
+    def limits(self) -> Limits:
+        """What the rate-limit headers said last."""
+        return self._line.limits
+
+    @property
+    def skew_s(self) -> float:
+        """The server's clock minus ours, to about half a second."""
+        return self._line.skew_s
 
     # ------------------------------------------------------------ paid
 
@@ -146,15 +142,15 @@ class Client:
     async def _send_paid(self, request: wire.Request, watch: Watch) -> Reply | Setback:
         read_s = PIECE_S if request.stream else PAID_S
         with contextlib.ExitStack() as files:
-            exchange = self._exchange(request, read_s=read_s, on_sent=watch.sent, files=files)
+            exchange = self._line.exchange(request, read_s=read_s, on_sent=watch.sent, files=files)
             try:
                 if not await exchange.open(within_s=read_s * _SLOWEST):
                     assert exchange.loss is not None
                     return judge_loss(exchange.loss, paid=True)
-                self._note(exchange)
+                self._line.note(exchange)
                 if 200 <= exchange.status < 300:
                     return await read_answer(
-                        exchange, watch, streamed=request.stream, within_s=PAID_S * _SLOWEST, hide=self._hide
+                        exchange, watch, streamed=request.stream, within_s=PAID_S * _SLOWEST, hide=self._line.hide
                     )
                 return await self._refusal(exchange, paid=True)
             finally:
@@ -248,9 +244,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the connections; the client makes new ones when it is used again."""
-        lanes, self._lanes = self._lanes, None
-        if lanes is not None and self._loop is asyncio.get_running_loop():
-            await lanes.aclose()
+        await self._line.aclose()
         await self._downloads.aclose()
 
     # ------------------------------------------------------------ the way there
@@ -287,15 +281,15 @@ class Client:
             await self._again(sends, outcome, None)
 
     async def _send_free(self, request: wire.Request) -> wire.Parsed | Setback:
-        exchange = self._exchange(request, read_s=FREE_S)
+        exchange = self._line.exchange(request, read_s=FREE_S)
         try:
             if not await exchange.open(within_s=FREE_S * _SLOWEST):
                 assert exchange.loss is not None
                 return judge_loss(exchange.loss, paid=False)
-            self._note(exchange)
+            self._line.note(exchange)
             if not 200 <= exchange.status < 300:
                 return await self._refusal(exchange, paid=False)
-            body = self._hide(await exchange.read(at_most=MAX_BODY, within_s=FREE_S * _SLOWEST))
+            body = self._line.hide(await exchange.read(at_most=MAX_BODY, within_s=FREE_S * _SLOWEST))
         finally:
             await exchange.close()
         parsed = wire.read_json(body)
@@ -306,7 +300,7 @@ class Client:
         return unreadable(exchange.status, wire.read_error(exchange.status, body, exchange.headers), paid=False)
 
     async def _refusal(self, exchange: Exchange, *, paid: bool) -> Setback:
-        body = self._hide(await exchange.read(at_most=MAX_BODY, within_s=FREE_S * _SLOWEST))
+        body = self._line.hide(await exchange.read(at_most=MAX_BODY, within_s=FREE_S * _SLOWEST))
         if exchange.loss is not None:  # half a body documents nothing
             body = b"" if not wire.read_json(body).whole else body
         said = wire.read_error(exchange.status, body, exchange.headers)
@@ -321,94 +315,6 @@ class Client:
         if tell is not None:
             tell(setback.reason, wait_s)
         await self._sleep(wait_s)
-
-    def _exchange(
-        self,
-        request: wire.Request,
-        *,
-        read_s: float,
-        on_sent: Callable[[], None] | None = None,
-        files: contextlib.ExitStack | None = None,
-    ) -> Exchange:
-        headers = [("accept", "text/event-stream" if request.stream else "application/json"), *_COMMON]
-        facts: dict[str, Any] = {}
-        if request.upload is not None and files is not None:
-            try:
-                file = files.enter_context(request.upload.path.open("rb"))
-            except OSError as error:
-                raise BadParam(_("The file cannot be read: {why}.").format(why=error)) from None
-            facts = {
-                "files": {request.upload.field: (request.upload.filename, file)},
-                "data": dict(request.fields or {}),
-            }
-        elif request.body is not None:
-            headers.append(("content-type", "application/json"))
-            facts = {"content": request.body}
-        made = httpx.Request(
-            request.method,
-            _url(self._base_url, request.path),
-            headers=headers,
-            extensions={"timeout": timeouts(read_s=read_s)},
-            **facts,
-        )
-        self._credentials(made)
-        return Exchange(self._connections().take(), made, traced=self._factory is None, on_sent=on_sent)
-
-    def _connections(self) -> Lanes:
-        loop = asyncio.get_running_loop()
-        if self._lanes is None or self._loop is not loop:  # connections belong to the loop that made them
-            route = route_to(self._base.scheme, self._base.host, self._base.port)
-            factory = self._factory or http_transport
-            self._lanes, self._loop = Lanes(lambda: factory(route)), loop
-        return self._lanes
-
-    def _note(self, exchange: Exchange) -> None:
-        """What every answer tells besides: the limits, and the server's clock."""
-        limits = wire.read_limits(exchange.headers)
-        if limits is not None:
-            self.limits = limits
-        now = self._clock()
-        if abs(now - self._dated_at) >= _DATE_EVERY_S:
-            date = wire.http_date(exchange.headers.get("date"))
-            if date is not None:
-                self._dated_at = now
-                self.skew_s = date.timestamp() + 0.5 - now  # the header has whole seconds
-
-
-_COMMON: Final = (("user-agent", "elumenta-nb"), ("accept-encoding", "identity"))
-
-
-@lru_cache(maxsize=64)
-def _url(base_url: str, path: str) -> httpx.URL:
-    return httpx.URL(base_url + path)
-
-
-def _credentials(key: Callable[[], str], base: httpx.URL) -> Callable[[httpx.Request], None]:
-    """Puts the key on a request to the API's own origin; a closure, so that no attribute holds the key."""
-
-    def sign(request: httpx.Request) -> None:
-        url = request.url
-        if (url.scheme, url.host, url.port, url.userinfo) != (base.scheme, base.host, base.port, b""):
-            return
-        secret = key()
-        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
-            raise AuthFailed(
-                _("That is not an Elumenta key: a key begins with nb_ and has no spaces."), hint="%elumenta login"
-            )
-        request.headers["authorization"] = f"Bearer {secret}"
-
-    return sign
-
-
-def _hider(key: Callable[[], str]) -> Callable[[bytes], bytes]:
-    """Masks the key in a body that repeats it: what is kept of a reply holds none."""
-
-    def hide(body: bytes) -> bytes:
-        secret = key()
-        raw = secret.encode()
-        return body.replace(raw, redact(secret).encode()) if raw and raw in body else body
-
-    return hide
 
 
 def _host_of(location: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 __all__ = ["Parsed", "clean_text", "decode", "parse_json", "read_json", "tidy"]
@@ -22,7 +22,7 @@ _SPACE: Final = " \t\r\n"
 
 
 class Parsed(NamedTuple):
-    """A value, and whether it is the whole of what was sent: false where only some members could be read."""
+    """A value, and whether its end was seen. A member that could not be read is missing from it either way."""
 
     value: Any
     whole: bool
@@ -57,7 +57,7 @@ def parse_json(text: str) -> Parsed:
     try:
         return Parsed(_DECODER.decode(text), whole=True)
     except (ValueError, RecursionError):  # cut, garbage, or nested so deep that only its members can be read
-        return Parsed(_salvage(text, _SALVAGE_LEVELS), whole=False)
+        return _salvage(text, _SALVAGE_LEVELS)
 
 
 def decode(body: bytes) -> str:
@@ -98,28 +98,26 @@ def tidy(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _salvage(text: str, levels: int) -> Any:
+def _salvage(text: str, levels: int) -> Parsed:
     """The members that arrived complete and can be read alone; ``None`` where the text is no object or array."""
     start = len(text) - len(text.lstrip(_SPACE))
     opening = text[start : start + 1]
-    if opening == "{":
-        members: dict[str, Any] = {}
-        for part in _parts(text, start + 1):
-            key, value = _member(part, levels)
-            if key is not None and value is not None:
-                members[key] = value
-        return members
+    if opening not in ("{", "["):
+        return Parsed(None, whole=False)
+    parts, whole = _parts(text, start + 1)
     if opening == "[":
-        return [value for part in _parts(text, start + 1) if (value := _value(part, levels)) is not None]
-    return None
+        return Parsed([value for part in parts if (value := _value(part, levels)) is not None], whole)
+    members = [_member(part, levels) for part in parts]
+    return Parsed({key: value for key, value in members if key is not None and value is not None}, whole)
 
 
 def _member(part: str, levels: int) -> tuple[str | None, Any]:
+    part = part.lstrip(_SPACE)
     try:
-        key, end = _DECODER.raw_decode(part.lstrip(_SPACE))
+        key, end = _DECODER.raw_decode(part)
     except (ValueError, RecursionError):
         return None, None
-    rest = part.lstrip(_SPACE)[end:].lstrip(_SPACE)
+    rest = part[end:].lstrip(_SPACE)
     if not isinstance(key, str) or not rest.startswith(":"):
         return None, None
     return key, _value(rest[1:], levels)
@@ -129,25 +127,30 @@ def _value(part: str, levels: int) -> Any:
     try:
         return _DECODER.decode(part)
     except RecursionError:
-        return _salvage(part, levels - 1) if levels > 1 else None
+        return _salvage(part, levels - 1).value if levels > 1 else None
     except ValueError:
         return None
 
 
-def _parts(text: str, at: int) -> Iterator[str]:
-    """The members of the object or array that opened before `at`; the last only if its end was seen."""
+def _parts(text: str, at: int) -> tuple[list[str], bool]:
+    """The members of the object or array that opened before `at`, and whether its end was seen.
+
+    The last member counts only if something follows it: a figure that was cut is another figure.
+    """
+    found: list[str] = []
     depth, begin = 0, at
     for token in _TOKEN.finditer(text, at):
         mark = token[0]
         if mark[0] == '"':
             if not token[1]:
-                return  # a string that was cut
+                break  # a string that was cut
         elif mark in "[{":
             depth += 1
         elif depth and mark in "]}":
             depth -= 1
         elif depth == 0:
-            yield text[begin : token.start()]
+            found.append(text[begin : token.start()])
             begin = token.end()
             if mark != ",":
-                return
+                return found, True
+    return found, False

@@ -1,0 +1,150 @@
+"""The line to the API: connections, the key, and what every answer tells besides (limits, the server's clock).
+
+The key is put on at the last moment, on requests to the API's own origin only, by a closure: no attribute holds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from elumenta_nb import _wire as wire
+from elumenta_nb._address import check_base_url, is_loopback
+from elumenta_nb._errors import AuthFailed, BadParam, redact
+from elumenta_nb._language import gettext as _
+from elumenta_nb._values import Limits
+
+from ._exchange import Exchange, timeouts
+from ._routes import Lanes, http_transport, route_to
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable
+
+    from ._routes import TransportFactory
+
+__all__ = ["Line"]
+
+_DATE_EVERY_S: Final = 10.0
+_SHORTEST_KEY: Final = 12  # to look for in a body: a shorter text may be there by chance
+
+
+class Line:
+    """The way to one API for one key. `hide` masks the key in a body that repeats it."""
+
+    def __init__(
+        self, base_url: str, key: Callable[[], str], factory: TransportFactory | None, clock: Callable[[], float]
+    ) -> None:
+        self.base_url = check_base_url(base_url)
+        self._base = httpx.URL(self.base_url)
+        self._factory = factory
+        self._clock = clock
+        self._sign = _signer(key, self._base)
+        self.hide = _hider(key)
+        self._lanes: Lanes | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._dated_at = float("-inf")
+        self.limits = Limits()
+        self.skew_s = 0.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the API is on this machine."""
+        return is_loopback(self._base.host)
+
+    def exchange(
+        self,
+        request: wire.Request,
+        *,
+        read_s: float,
+        on_sent: Callable[[], None] | None = None,
+        files: contextlib.ExitStack | None = None,
+    ) -> Exchange:
+        """The request, signed and on a lane, not yet sent. `files` closes what an upload opened."""
+        headers = [("accept", "text/event-stream" if request.stream else "application/json"), *_COMMON]
+        facts: dict[str, Any] = {}
+        if request.upload is not None and files is not None:
+            try:
+                file = files.enter_context(request.upload.path.open("rb"))
+            except OSError as error:
+                raise BadParam(_("The file cannot be read: {why}.").format(why=error)) from None
+            facts = {
+                "files": {request.upload.field: (request.upload.filename, file)},
+                "data": dict(request.fields or {}),
+            }
+        elif request.body is not None:
+            headers.append(("content-type", "application/json"))
+            facts = {"content": request.body}
+        made = httpx.Request(
+            request.method,
+            _url(self.base_url, request.path),
+            headers=headers,
+            extensions={"timeout": timeouts(read_s=read_s)},
+            **facts,
+        )
+        self._sign(made)
+        return Exchange(self._connections().take(), made, traced=self._factory is None, on_sent=on_sent)
+
+    def _connections(self) -> Lanes:
+        loop = asyncio.get_running_loop()
+        if self._lanes is None or self._loop is not loop:  # connections belong to the loop that made them
+            route = route_to(self._base.scheme, self._base.host, self._base.port)
+            factory = self._factory or http_transport
+            self._lanes, self._loop = Lanes(lambda: factory(route)), loop
+        return self._lanes
+
+    def note(self, exchange: Exchange) -> None:
+        """What every answer tells besides: the limits, and the server's clock."""
+        limits = wire.read_limits(exchange.headers)
+        if limits is not None:
+            self.limits = limits
+        now = self._clock()
+        if abs(now - self._dated_at) >= _DATE_EVERY_S:
+            date = wire.http_date(exchange.headers.get("date"))
+            if date is not None:
+                self._dated_at = now
+                self.skew_s = date.timestamp() + 0.5 - now  # the header has whole seconds
+
+    async def aclose(self) -> None:
+        lanes, self._lanes = self._lanes, None
+        if lanes is not None and self._loop is asyncio.get_running_loop():
+            await lanes.aclose()
+
+
+_COMMON: Final = (("user-agent", "elumenta-nb"), ("accept-encoding", "identity"))
+
+
+@lru_cache(maxsize=64)
+def _url(base_url: str, path: str) -> httpx.URL:
+    return httpx.URL(base_url + path)
+
+
+def _signer(key: Callable[[], str], base: httpx.URL) -> Callable[[httpx.Request], None]:
+    """Puts the key on a request to the API's own origin; a closure, so that no attribute holds the key."""
+
+    def sign(request: httpx.Request) -> None:
+        url = request.url
+        if (url.scheme, url.host, url.port, url.userinfo) != (base.scheme, base.host, base.port, b""):
+            return
+        secret = key()
+        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
+            raise AuthFailed(
+                _("That is not an Elumenta key: a key begins with nb_ and has no spaces."), hint="%elumenta login"
+            )
+        request.headers["authorization"] = f"Bearer {secret}"
+
+    return sign
+
+
+def _hider(key: Callable[[], str]) -> Callable[[bytes], bytes]:
+    """Masks the key in a body that repeats it: what is kept of a reply holds none."""
+
+    def hide(body: bytes) -> bytes:
+        secret = key()
+        raw = secret.encode()
+        return body.replace(raw, redact(secret).encode()) if len(raw) >= _SHORTEST_KEY and raw in body else body
+
+    return hide
