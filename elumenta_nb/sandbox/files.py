@@ -68,7 +68,7 @@ class Files:
         from .makers.media import thumbnail
 
         assert row.media is not None
-        return thumbnail(row.model, row.prompt, row.media)
+        return thumbnail(row.model, row.prompt, row.media, self._earlier)
 
     def _earlier(self, generation: int) -> bytes:
         """The file of an earlier generation, as the input of a tool."""

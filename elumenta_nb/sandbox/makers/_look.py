@@ -70,13 +70,16 @@ class Theme(NamedTuple):
 
 
 def theme_of(prompt: str, seed: int) -> Theme:
+    """The scene for a prompt: its words choose what they name, the seed the rest."""
     random = Random(seed)  # noqa: S311 - a picture, not a secret
-    drawn = random.choice(sorted(_PALETTES))
-    name = next((name for name, words in _WORDS if re.search(rf"\b(?:{words})", prompt.lower())), drawn)
-    kind = "sea" if name == "sea" else random.choice(("land", "land", "lights"))
-    if name in dict(_WORDS) and name != drawn and kind == "lights":
-        kind = "land"
-    return Theme(name, _PALETTES[name], kind, seed)
+    drawn, kind = random.choice(sorted(_PALETTES)), random.choice(("land", "land", "lights"))
+    named = [name for name, words in _WORDS if re.search(rf"\b(?:{words})", prompt.lower())]
+    if named:
+        kind = "sea" if "sea" in named else "land"
+        drawn = next((name for name in named if name != "sea"), "sea")
+    elif drawn == "sea" and kind == "land":
+        kind = "sea"
+    return Theme(drawn, _PALETTES[drawn], kind, seed)
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._look import caption, theme_of
-from .pictures import Scene, encode, labelled
+from .pictures import Scene, Zoom, encode, labelled
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,16 +19,32 @@ FRAMES_A_SECOND: Final = 8
 _SCENE_S: Final = 10.0  # the length of one pass through a scene
 
 
-def still(prompt: str, model: str, seed: int, size: tuple[int, int]) -> bytes:
+def still(prompt: str, model: str, seed: int, size: tuple[int, int], *, base: Image.Image | None = None) -> bytes:
     """The film's thumbnail, JPEG."""
-    return encode(labelled(Scene(theme_of(prompt, seed), size).frame(0.05), prompt, model), "jpeg")
+    return encode(labelled(_scene(prompt, seed, size, base).frame(0.05), prompt, model), "jpeg")
 
 
-def film(prompt: str, model: str, seed: int, size: tuple[int, int], duration_s: float, *, sound: Any = None) -> bytes:
-    """The film. `sound` is a float array of mono samples at 44,100 Hz, or ``None`` for a silent one."""
+def _scene(prompt: str, seed: int, size: tuple[int, int], base: Image.Image | None) -> Scene | Zoom:
+    return Scene(theme_of(prompt, seed), size) if base is None else Zoom(base, size)
+
+
+def film(
+    prompt: str,
+    model: str,
+    seed: int,
+    size: tuple[int, int],
+    duration_s: float,
+    *,
+    sound: Any = None,
+    base: Image.Image | None = None,
+) -> bytes:
+    """The film: a scene, or a slow move over the given first frame.
+
+    `sound` is a float array of mono samples at 44,100 Hz, or ``None`` for a silent film.
+    """
     import av
 
-    scene = Scene(theme_of(prompt, seed), size)
+    scene = _scene(prompt, seed, size, base)
     frames = max(round(duration_s * FRAMES_A_SECOND), 1)
     label: Image.Image | None = None
     with tempfile.TemporaryDirectory() as folder:

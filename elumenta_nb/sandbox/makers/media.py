@@ -171,7 +171,8 @@ def make(
 
         length = float(facts["duration_s"])
         sound = sounds.melody(seed, length) if params.get("audio") is True else None
-        return film(prompt, slug, seed, (facts["width"], facts["height"]), length, sound=sound)
+        base = _base(facts, fetch)
+        return film(prompt, slug, seed, (facts["width"], facts["height"]), length, sound=sound, base=base)
     sound, comment = _sound(kind, prompt, seed, facts, fetch)
     return sounds.encode_sound(sound, str(facts["ext"]), slug, comment=comment)
 
@@ -180,12 +181,21 @@ def _image(
     slug: str, prompt: str, params: Mapping[str, Any], facts: Mapping[str, Any], fetch: Callable[[int], bytes]
 ) -> bytes:
     from .pictures import encode, picture
-    from .tools import transformed
+    from .tools import restyled, transformed
 
     if not facts.get("tool"):
-        return encode(picture(prompt, slug, int(facts["seed"]), (facts["width"], facts["height"])), str(facts["ext"]))
+        base = _base(facts, fetch)
+        base = None if base is None else restyled(base)
+        drawn = picture(prompt, slug, int(facts["seed"]), (facts["width"], facts["height"]), base=base)
+        return encode(drawn, str(facts["ext"]))
     images = {name: opened(source, fetch) for name, source in facts["inputs"].items()}
     return encode(transformed(slug, images, prompt, params, int(facts["seed"])), str(facts["ext"]))
+
+
+def _base(facts: Mapping[str, Any], fetch: Callable[[int], bytes]) -> Any:
+    """The picture a picture or film begins from, if one was given."""
+    source = next(iter(facts["inputs"].values()), None)
+    return None if source is None else opened(source, fetch)
 
 
 def opened(source: Mapping[str, Any], fetch: Callable[[int], bytes]) -> Any:
@@ -220,8 +230,9 @@ def _sound(
     return (sounds.deeper(recording) if kind == "changed" else sounds.cleaner(recording)), ""
 
 
-def thumbnail(slug: str, prompt: str, facts: Mapping[str, Any]) -> bytes:
+def thumbnail(slug: str, prompt: str, facts: Mapping[str, Any], fetch: Callable[[int], bytes]) -> bytes:
     """The JPEG of a film's first moment."""
     from .films import still
 
-    return still(prompt, slug, int(facts["seed"]), (int(facts["width"]), int(facts["height"])))
+    size = (int(facts["width"]), int(facts["height"]))
+    return still(prompt, slug, int(facts["seed"]), size, base=_base(facts, fetch))

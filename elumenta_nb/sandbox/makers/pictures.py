@@ -14,17 +14,21 @@ from ._look import Theme, caption, theme_of
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Scene", "encode", "picture"]
+__all__ = ["Scene", "Zoom", "encode", "labelled", "picture"]
 
 _LONGEST_DRAWN: Final = 1600  # larger pictures are drawn at this and enlarged; the label is set at full size
 _MIMES: Final = {"webp": "image/webp", "png": "image/png", "jpeg": "image/jpeg"}
 
 
-def picture(prompt: str, model: str, seed: int, size: tuple[int, int]) -> Image.Image:
-    """The labelled picture."""
-    from PIL import Image
+def picture(
+    prompt: str, model: str, seed: int, size: tuple[int, int], *, base: Image.Image | None = None
+) -> Image.Image:
+    """The labelled picture: a scene, or the given picture cut to the size."""
+    from PIL import Image, ImageOps
 
     width, height = size
+    if base is not None:
+        return labelled(_soft_foot(ImageOps.fit(base.convert("RGB"), size)), prompt, model)
     scale = min(1.0, _LONGEST_DRAWN / max(size))
     scene = Scene(theme_of(prompt, seed), (max(int(width * scale), 16), max(int(height * scale), 16)))
     drawn = scene.frame(0.35)
@@ -50,6 +54,35 @@ def encode(image: Image.Image, extension: str) -> bytes:
     else:
         image.save(out, "WEBP", quality=86, method=2)
     return out.getvalue()
+
+
+def _soft_foot(image: Image.Image) -> Image.Image:
+    """The picture out of focus where the label will be: the foot of an input may carry a label already."""
+    from PIL import Image, ImageFilter
+
+    width, height = image.size
+    ramp = Image.new("L", (1, height))
+    ramp.putdata([min(max(int((y / height - 0.72) / 0.08 * 255), 0), 255) for y in range(height)])
+    blurred = image.filter(ImageFilter.GaussianBlur(max(min(width, height) / 28, 2)))
+    return Image.composite(blurred, image, ramp.resize(image.size))
+
+
+class Zoom:
+    """A given picture as a scene: the camera moves slowly towards its middle."""
+
+    def __init__(self, base: Image.Image, size: tuple[int, int]) -> None:
+        from PIL import ImageOps
+
+        self._size = size
+        self._picture = _soft_foot(ImageOps.fit(base.convert("RGB"), (size[0] * 5 // 4, size[1] * 5 // 4)))
+
+    def frame(self, t: float) -> Image.Image:
+        from PIL import Image
+
+        width, height = self._picture.size
+        edge = 0.1 * min(max(t, 0), 1)
+        box = (width * edge, height * edge, width * (1 - edge), height * (1 - edge))
+        return self._picture.resize(self._size, Image.Resampling.BICUBIC, box=box)
 
 
 class Scene:
@@ -176,6 +209,8 @@ class Scene:
             glint = (0.03 + 0.13 * near) * width * (0.75 + 0.25 * math.sin(phase * 9 + 6.28 * t * 2))
             y = base + tall * 1.6 + 0.006 * height
             thick = max(int(height * (0.0015 + 0.004 * near)), 1)
+            if y > 0.8 * height:
+                continue  # the label is there
             draw.rounded_rectangle(
                 (light_x - glint, y, light_x + glint, y + thick * 2), thick, _mix(colour, palette.light, 0.55)
             )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-__all__ = ["TOOLS", "stand_in", "transformed"]
+__all__ = ["enlarged", "restyled", "stand_in", "transformed"]
 
 _MAX_SIDE: Final = 4096
 
@@ -22,7 +22,7 @@ def transformed(
     slug: str, images: Mapping[str, Image.Image], prompt: str, params: Mapping[str, Any], seed: int
 ) -> Image.Image:
     """What the tool makes of its pictures (by parameter name), with the sandbox's mark."""
-    tool = TOOLS.get(slug, _restyle)
+    tool = _TOOLS.get(slug, _restyle)
     return _marked(tool(images, prompt, params, seed), slug)
 
 
@@ -94,10 +94,14 @@ def _remove_background(
 
 
 def _restyle(images: Mapping[str, Image.Image], _prompt: str, _params: Mapping[str, Any], _seed: int) -> Image.Image:
-    """Broad strokes, few colours, drawn outlines."""
+    return restyled(images["image_url"])
+
+
+def restyled(image: Image.Image) -> Image.Image:
+    """The picture in broad strokes, few colours and drawn outlines."""
     from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-    image = images["image_url"].convert("RGB")
+    image = image.convert("RGB")
     small = image.resize((max(image.width // 2, 1), max(image.height // 2, 1)))
     paint = ImageOps.posterize(small.filter(ImageFilter.ModeFilter(7)).filter(ImageFilter.SMOOTH_MORE), 4)
     lines = ImageOps.invert(small.convert("L").filter(ImageFilter.FIND_EDGES)).point(lambda v: 255 if v > 236 else v)
@@ -121,10 +125,10 @@ def _swap(images: Mapping[str, Image.Image], _prompt: str, _params: Mapping[str,
     side = max(min(image.size) // 2, 8)
     face = ImageOps.fit(images.get("face_url", image).convert("RGB"), (side, side))
     mask = Image.new("L", (side, side), 0)
-    ImageDraw.Draw(mask).ellipse((side * 0.14, side * 0.04, side * 0.86, side * 0.96), fill=255)
+    ImageDraw.Draw(mask).ellipse((side * 0.16, side * 0.08, side * 0.84, side * 0.92), fill=255)
     image = image.copy()
     corner = ((image.width - side) // 2, (image.height - side) // 2)
-    image.paste(face, corner, mask.filter(ImageFilter.GaussianBlur(side / 24)))
+    image.paste(face, corner, mask.filter(ImageFilter.GaussianBlur(side / 36)))
     return image
 
 
@@ -143,7 +147,7 @@ def _inpaint(images: Mapping[str, Image.Image], prompt: str, _params: Mapping[st
     return Image.composite(drawn, image, mask.filter(ImageFilter.GaussianBlur(min(image.size) / 120)))
 
 
-TOOLS: Final[dict[str, Callable[[Mapping[str, Image.Image], str, Mapping[str, Any], int], Image.Image]]] = {
+_TOOLS: Final[dict[str, Callable[[Mapping[str, Image.Image], str, Mapping[str, Any], int], Image.Image]]] = {
     "upscale": _upscale,
     "face-swap": _swap,
     "remove-bg": _remove_background,
