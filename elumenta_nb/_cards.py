@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
     from ._answers import Chat
     from ._catalog import Resolved
+    from ._result import Result
     from ._session import Status
     from ._values import Balance, Limits, Message, Quote
 
-__all__ = ["Card", "balance", "chat", "chats", "facts", "price", "said", "status", "tags"]
+__all__ = ["Card", "balance", "chat", "chats", "facts", "price", "recovered", "said", "status", "tags"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,15 @@ def price(resolved: Resolved, quote: Quote, total: int, count: int) -> Card:
     if resolved.chosen:
         rows.append((_("Chosen"), _("the cheapest of {category}").format(category=resolved.category.name)))
     return Card(title, tuple(rows), _("Nothing was sent to be generated."))
+
+
+def recovered(results: Sequence[Result], left: int) -> Card:
+    """What `%elumenta recover` did."""
+    if not results and not left:
+        return said(_("Nothing is unfinished."))
+    rows = tuple((f"{_('Call')} {result.id}", f"{result.model} · {tokens(result.tokens)}") for result in results)
+    still = _("Still unfinished: {n}. Later again, or see %elumenta jobs").format(n=number(left)) if left else ""
+    return Card(_("Recovered: {n}").format(n=number(len(results))), rows, still)
 
 
 def chats(named: Mapping[str, Chat]) -> Card:

@@ -22,6 +22,7 @@ from ._language import gettext as _, ngettext, tokens
 from ._parser import parse
 from ._progress import Live, Record, Subject
 from ._shell import Shell
+from ._surroundings import Receipts
 from ._template import render
 from ._values import Ask
 
@@ -64,6 +65,14 @@ class ElumentaMagics(Magics):
     @line_cell_magic
     def elumenta(self, line: str = "", cell: str | None = None) -> Any:
         """Make text, images, video, music and speech with Elumenta, and know what it costs: %elumenta -h"""
+        try:
+            return self._run(line, cell)
+        except KeyboardInterrupt as stop:
+            if not hasattr(stop, "_render_traceback_"):
+                _shorten(stop, [_("Nothing was charged.")])
+            raise
+
+    def _run(self, line: str, cell: str | None) -> Any:
         read = parse(line, verbs=_verbs.VERBS, lookup=self._category_of, fill=self._filled)
         if read["help"]:
             return _verbs.help_page(read.verb or read.model or (read.category.name if read.category else ""))
@@ -186,17 +195,9 @@ class ElumentaMagics(Magics):
         if quiet:
             return
         if record.receipts:
-            from ._render import receipt
-
-            data, metadata = receipt(_receipt.together(record.receipts, note=note))
+            Receipts.of(self.front).add([_receipt.together(record.receipts, note=note)], slot)
         elif slot and failed is not None:
-            data, metadata = _receipt.said(failed.money()), {}  # takes the place of the progress line
-        else:
-            return
-        if slot:
-            self.front.update(slot, data, metadata)
-        else:
-            self.front.after_cell(lambda: self.front.show(data, metadata))
+            self.front.update(slot, _receipt.said(failed.money()))  # takes the place of the progress line
 
     # ---------------------------------------------------------------- loading
 
@@ -236,22 +237,28 @@ class ElumentaMagics(Magics):
 
 
 def _explain(stop: KeyboardInterrupt, record: Record, ask: Ask) -> None:
-    """Make an interrupt short in the notebook, and let it say what may still be charged and how to get it."""
-    lines = [f"\x1b[31mKeyboardInterrupt\x1b[0m: {_('stopped waiting.')}"]
+    """Let an interrupt say what may still be charged and how to get it."""
     at_risk = sum(event.at_risk for event in record.stopped if event.status != "cancelled")
     calls = [event.call_id for event in record.stopped if event.status != "cancelled" and event.call_id is not None]
     if not record.stopped and record.sent:  # interrupted again before the last word
         calls = list(record.call_ids.values())
         at_risk = record.price or 0
+    lines = []
     if calls or at_risk:
         lines.append(_("Up to {tokens} may still be charged.").format(tokens=tokens(at_risk)))
         one = f" {calls[0]}" if len(calls) == 1 else ""
         lines.append("→ " + _("To get it: {line}").format(line=f"%elumenta recover{one}"))
-    else:
+    elif not record.receipts:
         lines.append(_("Nothing was charged."))
     if record.receipts and ask.count > 1:
         lines.append(ngettext("{n} is done: %elumenta spend", "{n} are done: %elumenta spend", len(record.receipts)))
-    stop._render_traceback_ = lambda: lines  # type: ignore[attr-defined]  # IPython asks the exception itself
+    _shorten(stop, lines)
+
+
+def _shorten(stop: KeyboardInterrupt, lines: list[str]) -> None:
+    """Show an interrupt in a few lines: IPython asks the exception itself."""
+    shown = [f"\x1b[31mKeyboardInterrupt\x1b[0m: {_('stopped waiting.')}", *lines]
+    stop._render_traceback_ = lambda: shown  # type: ignore[attr-defined]  # an attribute of this one exception
 
 
 def with_body(lines: list[str]) -> list[str]:

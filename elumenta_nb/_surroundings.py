@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._shell import Shell
     from ._values import Ask, Receipt
 
-__all__ = ["origin", "run"]
+__all__ = ["Receipts", "origin", "run"]
 
 _shells: Final[WeakKeyDictionary[Any, Shell]] = WeakKeyDictionary()
 
@@ -52,13 +52,13 @@ def run(session: Session, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
         return session.run(ask, shell.origin(tags, source="python"), live)
     finally:
         slot = live.close()
-        _Receipts.of(shell).add(live.record.receipts, slot)
+        Receipts.of(shell).add(live.record.receipts, slot)
 
 
-class _Receipts:
+class Receipts:
     """The receipts of the running cell, shown as one when it ends."""
 
-    _by_shell: ClassVar[WeakKeyDictionary[Shell, _Receipts]] = WeakKeyDictionary()
+    _by_shell: ClassVar[WeakKeyDictionary[Shell, Receipts]] = WeakKeyDictionary()
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
@@ -66,7 +66,7 @@ class _Receipts:
         self._kept: list[Receipt] = []
 
     @classmethod
-    def of(cls, shell: Shell) -> _Receipts:
+    def of(cls, shell: Shell) -> Receipts:
         return cls._by_shell.setdefault(shell, cls(shell))
 
     def add(self, receipts: list[Receipt], slot: str) -> None:

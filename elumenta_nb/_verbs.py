@@ -9,22 +9,25 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _cards
+from . import _cards, _receipt
 from ._asks import ask_of
 from ._catalog import catalog, closest
-from ._errors import BadParam, ConfigError
+from ._errors import BadParam, ConfigError, ElumentaError
 from ._help import about_category, about_magic, about_tokens, about_verb
 from ._language import gettext as _
+from ._markdown import safe_markdown
 from ._options import N_, Option, among, whole
 from ._parser import Grammar
+from ._progress import Live, Subject
 from ._session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ._cards import Card
     from ._help import Page
     from ._parser import Line
+    from ._result import Result
     from ._shell import Shell
 
 __all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Verb", "help_page", "status"]
@@ -93,22 +96,38 @@ def _budget(desk: Desk, line: Line) -> Any:
     if limit is not None and line["clear"]:
         raise BadParam(_("Set a budget or clear it, not both at once."))
     if limit is not None or line["clear"]:
-        desk.session.budget(limit, **scope)
+        desk.session.budget(limit, **scope, origin=desk.shell.origin())
     return desk.session.budgets()
 
 
 def _jobs(desk: Desk, _line: Line) -> Any:
-    return desk.session.jobs()
+    frame = desk.session.jobs()
+    return frame if len(frame) else _cards.said(_("No unfinished calls."))
 
 
 def _recover(desk: Desk, line: Line) -> Any:
-    """Fetch what is open, look up what is unknown; show both."""
-    results = desk.session.resume(_number(line))
-    changed = desk.session.reconcile()
+    """Fetch what is open and look up what is unknown; one call by its number is the value, several are shown."""
+    number = _number(line)
+    subject = Subject(model=_("unfinished calls"), typical_s=(1, 180))
+    live = Live(desk.shell, subject, safe=safe_markdown, owns_cell=False)
+    try:
+        results = desk.session.resume(number, view=live)
+    except ElumentaError as error:
+        _show_all(desk, getattr(error, "results", []))
+        raise
+    finally:
+        if slot := live.close():
+            desk.shell.update(slot, _receipt.said(_("Looked up unfinished calls.")))
+    if number is not None and results:
+        return results[0]
+    _show_all(desk, results)
+    return _cards.recovered(results, len(desk.session.jobs()))
+
+
+def _show_all(desk: Desk, results: Sequence[Result]) -> None:
     for result in results:
         data, metadata = result._repr_mimebundle_()
         desk.shell.show(data, metadata)
-    return changed
 
 
 def _again(desk: Desk, _line: Line) -> Any:
@@ -173,7 +192,9 @@ def _logout(desk: Desk, _line: Line) -> Card:
 
 
 def _config(desk: Desk, _line: Line) -> Any:
-    return desk.session.settings.explain()
+    import pandas as pd
+
+    return pd.DataFrame(desk.session.settings.explain()).set_index("setting")
 
 
 def _sandbox(desk: Desk, line: Line) -> Card:

@@ -17,7 +17,6 @@ from elumenta_nb._catalog import catalog
 from elumenta_nb._errors import ElumentaError
 from elumenta_nb._magics import ElumentaMagics
 from elumenta_nb._result import Result
-from elumenta_nb._session import Session
 
 
 class Published(list[dict[str, Any]]):
@@ -91,7 +90,13 @@ class FakeSession:
             )
             view(v.Settled(index=index, receipt=receipt))
             results.append(
-                Result(id=7 + index, model=resolved.model.slug, category=resolved.category.name, text="an answer", tokens=13)
+                Result(
+                    id=7 + index,
+                    model=resolved.model.slug,
+                    category=resolved.category.name,
+                    text="an answer",
+                    tokens=13,
+                )
             )
         return results
 

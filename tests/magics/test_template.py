@@ -10,7 +10,9 @@ from elumenta_nb._template import render
 FRAME = pd.DataFrame({"city": ["Omsk", "Perm"], "n": [1, 2]})
 
 
-@pytest.mark.parametrize("text", ["{% if x %}", "{# note #}", "{", "}", "{x}", "}}", '{"a": {"b": 1}', "\\frac{a}{b}\n"])
+@pytest.mark.parametrize(
+    "text", ["{% if x %}", "{# note #}", "{", "}", "{x}", "}}", '{"a": {"b": 1}', "\\frac{a}{b}\n"]
+)
 def test_everything_but_double_braces_is_literal(text):
     assert render(text + " {{ x }}", {"x": 1}) == text + " 1"
 
@@ -53,7 +55,16 @@ def test_an_undefined_name_is_named_with_the_closest_variable():
 
 @pytest.mark.parametrize(
     "text",
-    ["{{ x", "{{ }}", "{{ 1/0 }}", "{{ x.nothing }}", "{{ x|nofilter }}", "{{ open('f') }}", "{{ df.hed() }}", "{{ x() }}"],
+    [
+        "{{ x",
+        "{{ }}",
+        "{{ 1/0 }}",
+        "{{ x.nothing }}",
+        "{{ x|nofilter }}",
+        "{{ open('f') }}",
+        "{{ df.hed() }}",
+        "{{ x() }}",
+    ],
 )
 def test_what_cannot_be_worked_out_is_a_bad_parameter(text):
     with pytest.raises(BadParam):
