@@ -45,13 +45,13 @@ def outputs(page) -> str:
 def shoot(page, name: str) -> None:
     """The whole notebook as one picture: the page is made as tall as its content."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    height = page.evaluate(
-        "() => { const s = document.querySelector('.jp-WindowedPanel-outer'); s.scrollTop = 0; return s.scrollHeight }"
-    )
     size = page.viewport_size
-    page.set_viewport_size({"width": size["width"], "height": min(int(height) + 160, 9000)})
+    page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
+    page.set_viewport_size({"width": size["width"], "height": 9000})
     page.wait_for_timeout(600)
-    page.screenshot(path=SHOTS / f"{name}.png")
+    end = page.locator(".jp-Cell").last.bounding_box()
+    height = min(9000, end["y"] + end["height"] + 40)
+    page.screenshot(path=SHOTS / f"{name}.png", clip={"x": 0, "y": 0, "width": size["width"], "height": height})
     page.set_viewport_size(size)
 
 
