@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["check", "rebuild"]
 
 _FIGURES: Final = "calls, tokens, held, failed, reused, saved, first_us, last_us"
+_STORED: Final = f"SELECT place_no, model_no, {_FIGURES} FROM sums"  # noqa: S608 - a constant
 _COUNTED: Final = (
     "SELECT place_no, model_no, COUNT(*), SUM(tokens), SUM(held), SUM(CASE status WHEN 4 THEN 1 ELSE 0 END),"
     " SUM(flags & 1), SUM(saved), MIN(started_us), MAX(started_us) FROM calls GROUP BY place_no, model_no"
@@ -26,7 +27,7 @@ def _buckets(tx: Tx) -> list[Bucket]:
 
 
 def check(tx: Tx) -> list[Drift]:
-    stored = {row[:2]: row[2:] for row in tx.all(f"SELECT place_no, model_no, {_FIGURES} FROM sums")}
+    stored = {row[:2]: row[2:] for row in tx.all(_STORED)}
     counted = {row[:2]: tuple(int(figure) for figure in row[2:]) for row in tx.all(_COUNTED)}
     found = [
         Drift(name=f"sums {place_no}/{model_no}", stored=stored.get(key, ()), counted=counted.get(key, ()))

@@ -17,13 +17,15 @@ from elumenta_nb._errors import BudgetExceeded
 from elumenta_nb._language import gettext as _, tokens
 
 from .entry import BudgetState, Per, at, micros
+from .words import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .database import Tx
+    from .words import Place
 
-__all__ = ["Bucket", "Place", "Purse", "count", "exceeded", "period"]
+__all__ = ["Bucket", "Purse", "count", "exceeded", "period"]
 
 FOREVER_US: Final = 2**62
 
@@ -40,22 +42,6 @@ _COUNT: Final = (
 _PLACES: Final = (
     "SELECT no, notebook, \"user\", tags FROM places WHERE api = :api AND account = :account AND source <> 'elsewhere'"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A row of `places`: where calls come from."""
-
-    no: int
-    api: str
-    account: str
-    user: str
-    host: str
-    notebook: str
-    cell_id: str
-    label: str
-    tags: tuple[str, ...]
-    source: str
 
 
 @dataclass(slots=True)
@@ -80,7 +66,7 @@ class Bucket:
     def covers(self, place: Place, kernel: str, started_us: int) -> bool:
         return (
             self.from_us <= started_us < self.to_us
-            and place.source != "elsewhere"
+            and place.source != ELSEWHERE
             and (not self.user or self.user == place.user)
             and (not self.tag or self.tag in place.tags)
             and (self.per != "notebook" or self.target == place.notebook)

@@ -93,9 +93,9 @@ def read_columns(tx: Tx, wanted: Collection[str], where: Where, now_us: int) -> 
         models={row[0]: tuple(row[1:]) for row in tx.all("SELECT no, category, model, provider FROM models")},
     )
     if names:
-        _fill_facts(tx, out, names, clause, facts, now_us)
+        _fill_facts(tx, out, clause, facts, now_us)
     if texts:
-        _fill_texts(tx, out, texts, clause, facts)
+        _fill_texts(tx, out, clause, facts)
     return out
 
 
@@ -103,9 +103,10 @@ def _has_names(tx: Tx) -> bool:
     return tx.one("SELECT 1 FROM calls WHERE generation_name IS NOT NULL LIMIT 1") is not None
 
 
-def _fill_facts(tx: Tx, out: Columns, names: list[str], clause: str, facts: dict[str, Any], now_us: int) -> None:
+def _fill_facts(tx: Tx, out: Columns, clause: str, facts: dict[str, Any], now_us: int) -> None:
     import numpy as np
 
+    names = list(out.facts)
     expressions = {
         name: f"COALESCE({sql}, {MISSING})" if missing else sql for name, (sql, _type, missing) in FACTS.items()
     }
@@ -125,7 +126,8 @@ def _fill_facts(tx: Tx, out: Columns, names: list[str], clause: str, facts: dict
         start += len(rows)
 
 
-def _fill_texts(tx: Tx, out: Columns, names: list[str], clause: str, facts: dict[str, Any]) -> None:
+def _fill_texts(tx: Tx, out: Columns, clause: str, facts: dict[str, Any]) -> None:
+    names = list(out.texts)
     joined = " JOIN details d ON d.call_id = c.id" if any(TEXTS[name].startswith("d.") for name in names) else ""
     listed = ", ".join(TEXTS[name] for name in names)
     start = 0

@@ -185,6 +185,8 @@ class Database:
         self._engine: Engine | None = None
         self._writer: Any = None
         self._pid = 0
+        self._identity: tuple[int, int] | None = None
+        self.opened = 0  # how often: what was learned from another file or before a fork is not true here
 
     def __repr__(self) -> str:
         return f"Database({self.shown!r})"
@@ -267,7 +269,9 @@ class Database:
 
     def _open(self) -> Any:
         if self._writer is not None and self._pid == os.getpid():
-            return self._writer
+            if self.path is None or _identity(self.path) == self._identity:
+                return self._writer
+            self.close()  # the file was moved or removed: what is written to it now would be lost
         if self._engine is not None and self._pid != os.getpid():
             _INHERITED.append((self._engine, self._writer))  # closing them here would harm the parent's
         self._writer = None
@@ -287,6 +291,8 @@ class Database:
             self._engine = None
             raise
         self._writer = connection
+        self._identity = None if self.path is None else _identity(self.path)
+        self.opened += 1
         return connection
 
     def _connectable(self) -> Engine:
@@ -329,12 +335,7 @@ class Database:
                     cursor.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
                 number = self._migrated(cursor)
                 if number > VERSION:
-                    raise LedgerError(
-                        _(
-                            "The ledger {where} was written by a newer elumenta_nb (schema {number}, this is {own})."
-                        ).format(where=self._where, number=number, own=VERSION),
-                        hint="pip install --upgrade elumenta-nb",
-                    )
+                    raise self._too_new(number)  # noqa: TRY301 - the transaction has to end here too
                 waiting = [migration for migration in MIGRATIONS if migration.number > number]
                 if not waiting:
                     cursor.execute("ROLLBACK")
@@ -383,6 +384,12 @@ class Database:
     @property
     def _where(self) -> str:
         return str(self.path) if self.path is not None else self.shown
+
+    def _too_new(self, number: int) -> LedgerError:
+        message = _("The ledger {where} was written by a newer elumenta_nb (schema {number}, this is {own}).")
+        return LedgerError(
+            message.format(where=self._where, number=number, own=VERSION), hint="pip install --upgrade elumenta-nb"
+        )
 
     @contextlib.contextmanager
     def _told(self, spent: Spent) -> Iterator[None]:
@@ -454,6 +461,14 @@ _INHERITED: Final[list[Any]] = []  # connections of the parent process, kept fro
 def _of_driver(error: BaseException) -> bool:
     """An error of a database driver: DBAPI drivers share no base class, only names."""
     return any(base.__name__ == "Error" and base.__module__ in {"sqlite3", "psycopg"} for base in type(error).__mro__)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _existing(folder: Path) -> Path:

@@ -111,6 +111,7 @@ class Ledger:
         """
         spent: Spent = "no" if all(name in _BEFORE_SENDING for name, _items in operations) else "maybe"
         with self._database.write(spent=spent) as tx:
+            self._book.refresh()
             now_us = self._database.now_us()
             return [getattr(self._book, name)(tx, now_us, items) for name, items in operations]
 
@@ -233,8 +234,15 @@ class Ledger:
         fingerprint: str | None = None,
     ) -> list[Entry]:
         """Rows that are reserved, pending or unknown, the oldest first. An expired lease reads as unknown."""
-        wanted = None if ids is None else list(ids)
-        return self._read(query.open_calls, self._database.now_us(), account, api, wanted, fingerprint)
+        with self._database.read() as tx:
+            return query.open_calls(
+                tx,
+                self._database.now_us(),
+                account=account,
+                api=api,
+                ids=None if ids is None else list(ids),
+                fingerprint=fingerprint,
+            )
 
     def released_since(self, account: str, api: str, since: datetime) -> list[Entry]:
         """Rows that were released because no history showed them, and may still be found."""

@@ -30,7 +30,7 @@ _CLEAR: Final = (
     ' AND "user" = :user AND tag = :tag'
 )
 _CYCLE: Final = (
-    "INSERT INTO accounts (api, account, first_us, cycle_us) VALUES (:api, :account, :first_us, :cycle_us)"
+    "INSERT INTO accounts (api, account, cycle_us) VALUES (:api, :account, :cycle_us)"
     " ON CONFLICT (api, account) DO UPDATE SET cycle_us = excluded.cycle_us"
 )
 
@@ -44,7 +44,7 @@ def set_budget(
 ) -> BudgetState:
     if per not in get_args(Per):
         raise ConfigError(_("A budget is per {names}.").format(names=", ".join(get_args(Per))))
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MAX_TOKENS:
+    if type(limit) is not int or not 0 <= limit <= MAX_TOKENS:  # True is an int too
         raise ConfigError(
             _("A budget is a whole number of Elumenta tokens, not {value!r}.").format(value=limit),
             hint="%elumenta budget 500 --per notebook",
@@ -80,7 +80,7 @@ def set_cycle(tx: Tx, now_us: int, account: str, api: str, ends_at: datetime | N
     ends_us = micros(ends_at) if ends_at is not None else None
     if cycle(tx, api, account) == ends_us:
         return
-    tx.run(_CYCLE, api=api, account=account, first_us=now_us, cycle_us=ends_us)
+    tx.run(_CYCLE, api=api, account=account, cycle_us=ends_us)
     for bucket in read(tx, api, account):
         if bucket.per == "month":
             turn(tx, bucket, *period("month", now_us, ends_us))

@@ -9,9 +9,9 @@ from elumenta_nb._errors import NotFound
 from elumenta_nb._language import gettext as _
 from elumenta_nb._values import Origin
 
-from .book import generation_of
-from .budget import Place
 from .entry import STATUSES, Entry, Flag, State, at, micros
+from .row import generation_of
+from .words import Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +109,7 @@ def call(tx: Tx, call_id: int, now_us: int) -> Entry:
 def open_calls(
     tx: Tx,
     now_us: int,
+    *,
     account: str | None,
     api: str | None,
     ids: Sequence[int] | None,
@@ -146,8 +147,8 @@ def paid_most(tx: Tx, api: str, model: str, price_key: str) -> int | None:
 
 
 def has_seen(tx: Tx, account: str, api: str) -> bool:
-    found = tx.one("SELECT 1 FROM accounts WHERE api = :api AND account = :account", api=api, account=account)
-    return found is not None
+    sql = "SELECT 1 FROM places WHERE api = :api AND account = :account AND source <> 'elsewhere' LIMIT 1"
+    return tx.one(sql, api=api, account=account) is not None
 
 
 def flag(tx: Tx, name: str, now_us: int) -> bool:

@@ -134,7 +134,6 @@ _FIRST: Final = (
     CREATE TABLE accounts (
         api TEXT NOT NULL,
         account TEXT NOT NULL,
-        first_us BIGINT NOT NULL,
         cycle_us BIGINT,
         PRIMARY KEY (api, account)
     ){rowless}

@@ -35,6 +35,8 @@ KEYS: Final = {
     "day": "s.day",
 }
 FIGURES: Final = ("calls", "tokens", "held", "failed", "reused", "saved", "first_us", "last_us")
+_JOINS: Final = {"p": " JOIN places p ON p.no = s.place_no", "m": " JOIN models m ON m.no = s.model_no"}
+_NUMBERS: Final = {"p": "c.place_no", "m": "c.model_no"}
 _ADDED: Final = (
     "SUM(s.calls), SUM(s.tokens), SUM(s.held), SUM(s.failed), SUM(s.reused), SUM(s.saved), MIN(s.first_us),"
     " MAX(s.last_us)"
@@ -91,30 +93,32 @@ def period(where: Where) -> tuple[list[str], dict[str, Any]]:
 
 def read_totals(tx: Tx, by: Sequence[str], where: Where, tz: tzinfo | None) -> Totals:
     """One row per group: the keys, then `FIGURES`; the dearest first. A call with two tags is in both their rows."""
-    timed = "day" in by or where.since_us is not None or where.until_us is not None
-    wanted, facts = conditions(tx, where, "c" if timed else "s")
+    keys = [KEYS[key] for key in by]
+    joins = [join for name, join in _JOINS.items() if any(f"{name}." in key for key in keys)]
+    wanted, facts = conditions(tx, where, "s")
     source = "sums"
-    if timed:
+    if "day" in by or where.since_us is not None or where.until_us is not None:
+        wanted, facts = conditions(tx, where, "c")
         within, bounds = period(where)
         facts |= bounds
-        day = ""
-        if "day" in by:
-            day = f"{_local_day(tx, where, tz)} AS day, "
-        groups = "c.place_no, c.model_no" + (", day" if day else "")
-        source = (
-            f"(SELECT {day}c.place_no, c.model_no, {_COUNTED} FROM calls c{_all(within + wanted)} GROUP BY {groups})"  # noqa: S608
-        )
+        groups = [column for name, column in _NUMBERS.items() if any(f"{name}." in key for key in keys)]
+        listed = [f"{_local_day(tx, where, tz)} AS day"] if "day" in by else []
+        inner = f"SELECT {', '.join([*listed, *groups, _COUNTED])} FROM calls c{_all(within + wanted)}"  # noqa: S608
+        source = f"({inner}{_grouped(len(listed) + len(groups))})"
         wanted = []
-    keys = ", ".join(KEYS[key] for key in by)
-    numbers = ", ".join(str(number + 1) for number in range(len(by)))
-    sql = (
-        f"SELECT {keys}, {_ADDED} FROM {source} s JOIN places p ON p.no = s.place_no JOIN models m ON m.no = s.model_no"  # noqa: S608 - constants
-        f"{_all(wanted)} GROUP BY {numbers}"
-    )
-    rows = [(*row[: len(by)], *(int(figure) for figure in row[len(by) :])) for row in tx.all(sql, **facts)]
+    sql = f"SELECT {', '.join([*keys, _ADDED])} FROM {source} s{''.join(joins)}{_all(wanted)}{_grouped(len(keys))}"  # noqa: S608
+    rows = [
+        (*row[: len(keys)], *(int(figure) for figure in row[len(keys) :]))
+        for row in tx.all(sql, **facts)
+        if row[len(keys)]
+    ]
     if "tag" in by:
-        rows = _by_single_tag(rows, by.index("tag"), len(by))
-    return sorted(rows, key=lambda row: (-row[len(by) + 1], -row[len(by)], [str(key) for key in row[: len(by)]]))
+        rows = _by_single_tag(rows, by.index("tag"), len(keys))
+    return sorted(rows, key=lambda row: (-row[len(keys) + 1], -row[len(keys)], [str(key) for key in row[: len(keys)]]))
+
+
+def _grouped(columns: int) -> str:
+    return f" GROUP BY {', '.join(str(number + 1) for number in range(columns))}" if columns else ""
 
 
 def _all(conditions_: Sequence[str]) -> str:
