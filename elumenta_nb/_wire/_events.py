@@ -140,8 +140,10 @@ class EventStream:
             return []
         if data == b"[DONE]":
             return [Finished()]
-        obj = parse_json(decode(data)).value
-        return self._event(obj, name) if isinstance(obj, Mapping) else [Lost()]
+        parsed = parse_json(decode(data))
+        if not parsed.whole or not isinstance(parsed.value, Mapping):
+            return [Lost()]
+        return self._event(parsed.value, name)
 
     def _event(self, obj: Mapping[str, Any], name: str) -> list[StreamEvent]:
         kind = f.first(obj, ("type",), f.word) or name
