@@ -227,7 +227,7 @@ class Api:
         if fault.get("kind") == "pending":
             later, wait_s = True, float(fault["seconds"])
         row = self._submit(account, asked, wait_s, fault, text)
-        self._files.begin(row)
+        self._files.begin(row, wait_s)
         if not later:
             await asyncio.sleep(wait_s)
             row = self._economy.finish(row.id)

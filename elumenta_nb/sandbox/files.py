@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _KEPT_BYTES: Final = 96 * 1024 * 1024
+_AHEAD_S: Final = 4.0
 
 
 class Files:
@@ -25,10 +26,11 @@ class Files:
         self._kept: OrderedDict[tuple[int, bool], bytes] = OrderedDict()
         self._making: dict[tuple[int, bool], asyncio.Future[bytes]] = {}
 
-    def begin(self, row: Generation) -> None:
-        """Start making the file while the caller still waits for it."""
-        if row.media is not None:
-            self._future(row, thumbnail=False)
+    def begin(self, row: Generation, wait_s: float) -> None:
+        """Have the file made by the time the caller has waited; one nobody waits for is made when asked for."""
+        if row.media is not None and wait_s > 0:
+            later = max(wait_s - _AHEAD_S, 0)
+            asyncio.get_running_loop().call_later(later, lambda: self._future(row, thumbnail=False))
 
     async def get(self, row: Generation, *, thumbnail: bool = False) -> bytes:
         """The file of a generation, or its thumbnail."""
