@@ -44,8 +44,8 @@ class Results(list[Any]):
     """The results of one cell; each of them is shown above, so the list itself shows as a line."""
 
     def __repr__(self) -> str:
-        shown = ", ".join(str(result.path or result.id) for result in self)
-        return f"[{shown}]"
+        shown = ", ".join(result.path.name if result.path else _("call {id}").format(id=result.id) for result in self)
+        return ngettext("{n} result", "{n} results", len(self)) + (f": {shown}" if shown else "")
 
 
 @magics_class
@@ -133,13 +133,15 @@ class ElumentaMagics(Magics):
         return self._buy(replace(ask, fresh=True), read, owns_cell=True)
 
     def _in_background(self, ask: Ask, read: Line) -> Any:
+        from ._api import Pending
         from ._background import follow
 
         handle = self.session().submit(ask, self.front.origin(read["tag"] or ()))
-        self._bind(read, handle)
         if not read["quiet"]:
             follow(handle, self.front, self._subject(ask))
-        return handle
+        value = handle if ask.count > 1 else Pending(handle)
+        self._bind(read, value)
+        return value
 
     def _subject(self, ask: Ask) -> Subject:
         resolved = self.session().resolve(ask)

@@ -1,0 +1,148 @@
+"""Cells in a real kernel: what is left of them, how they fail, what completes."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.kernel
+KEY = "nb_live_" + "a1b2c3d4" * 5
+
+
+def test_loading_says_nothing_and_opens_nothing(kernel):
+    ran = kernel.run("%reload_ext elumenta_nb")
+
+    assert ran.outputs == []
+    assert "elumenta" in kernel.run("%lsmagic").outputs[0][1]
+
+
+def test_a_text_cell_leaves_one_value_and_one_receipt_under_it(kernel):
+    ran = kernel.run("%%elumenta text gpt-5\nSay hello", cell_id="c1")
+
+    assert ran.kinds == ["execute_result", "display_data"]
+    assert ran.outputs[1][1].startswith("gpt-5 · 2 tokens")
+
+
+def test_a_front_end_without_cell_ids_gets_the_same_and_nothing_that_changes(kernel):
+    ran = kernel.run("%%elumenta text gpt-5 --fresh\nSay hello")
+
+    assert ran.kinds == ["execute_result", "display_data"]
+    assert ran.of("clear_output") == ran.of("update_display_data") == []
+
+
+def test_a_live_front_end_sees_the_text_come(kernel):
+    ran = kernel.run("%%elumenta text gpt-5 --fresh\n" + "Tell me a story. " * 40, cell_id="c2")
+    live = [content for _at, kind, content in ran.messages if kind == "display_data" and content["transient"]]
+
+    assert "text/markdown" in live[0]["data"]
+    assert ran.kinds == ["execute_result", "display_data"]
+
+
+def test_the_same_cell_is_restored_and_costs_nothing(kernel):
+    kernel.run("%%elumenta image photon-flash\na red boat", cell_id="c3")
+    ran = kernel.run("%%elumenta image photon-flash\na red boat", cell_id="c3")
+
+    assert re.search(r"photon-flash · restored, 0 tokens \(1 paid on .*\) · new one: --fresh", ran.outputs[1][1])
+    assert "image/jpeg" in ran.of("execute_result")[0]["data"] or "image/png" in ran.of("execute_result")[0]["data"]
+
+
+def test_an_assigned_line_shows_its_receipt_and_no_value(kernel):
+    ran = kernel.run('x = %elumenta text gpt-5 "Say hi"', cell_id="c4")
+
+    assert ran.kinds == ["display_data"]
+    assert kernel.run("x.tokens").outputs == [("execute_result", "2")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("%%elumenta text gpt-6\nhi", "UnknownModel"),
+        ("%%elumenta image dall-e-3 --size 3x3\nhi", "BadParam"),
+        ("%%elumenta text gpt-5\n{{ nothing_there }}", "BadParam"),
+        ("%%elumenta text gpt-5\n   ", "BadParam"),
+        ("%%elumenta image dall-e-3 --max 1\nhi", "PriceAboveMax"),
+        ("%%elumenta video veo-3.1\nhi", "ConfirmPrice"),
+        ("%%elumenta stt whisper", "BadParam"),
+        (f"x = '{KEY}'", "KeyInCell"),
+    ],
+)
+def test_a_failed_cell_is_red_and_short_and_says_that_nothing_was_charged(kernel, cell, name):
+    ran = kernel.run(cell)
+    error = ran.of("error")[0]
+
+    assert ran.status == "error"
+    assert ran.kinds == ["error"]
+    assert error["ename"] == name
+    assert len("\n".join(error["traceback"]).splitlines()) <= 10
+    assert "Nothing was charged." in "\n".join(error["traceback"])
+    assert KEY not in str(ran.of("error")) + str(ran.reply)
+
+
+@pytest.mark.parametrize(("code", "name"), [(402, "InsufficientTokens"), (403, "PlanRequired"), (401, "AuthFailed"), (500, "ServerError")])  # fmt: skip
+def test_what_the_server_refuses_is_red_and_short(kernel, server, code, name):
+    server.fault("status", path="/generate*", code=code, body="documented", method="POST")
+    ran = kernel.run(f"%%elumenta text gpt-5 --fresh\nhello {code}")
+    error = ran.of("error")[0]
+
+    assert (ran.status, error["ename"]) == ("error", name)
+    assert len("\n".join(error["traceback"]).splitlines()) <= 10
+    assert "Nothing was charged." in "\n".join(error["traceback"])
+
+
+def test_a_typed_key_is_not_in_the_kernel_afterwards(kernel):
+    kernel.run(f"secret = '{KEY}'")
+    tail = KEY[8:]
+    ran = kernel.run(
+        f"[name for name, value in globals().items() if 'live_' + {tail[:20]!r} + {tail[20:]!r} in str(value)]"
+    )
+
+    assert ran.outputs == [("execute_result", "[]")]
+
+
+def test_completion_answers_a_real_request_with_prices(kernel):
+    kernel.client.complete("%%elumenta image dall", 21)
+    reply = kernel.client.get_shell_msg(timeout=10)["content"]
+
+    assert reply["matches"] == ["dall-e-3"]
+    assert (reply["cursor_start"], reply["cursor_end"]) == (17, 21)
+    assert reply["metadata"]["_jupyter_types_experimental"][0]["type"] == "5–13 tokens"
+
+
+@pytest.mark.parametrize(
+    ("code", "some"),
+    [
+        ("%elumenta ba", "balance"),
+        ("x = %elumenta ba", "balance"),
+        ("%%elumenta image dall-e-3 --quality ", "hd"),
+        ("print(1)\n%elumenta image gpt-image-1.", "gpt-image-1.5"),
+        ("%%elumenta tts --vo", "--voice"),
+    ],
+)
+def test_completion_of_words_options_and_values(kernel, code, some):
+    kernel.client.complete(code, len(code))
+
+    assert some in kernel.client.get_shell_msg(timeout=10)["content"]["matches"]
+
+
+def test_a_background_call_changes_its_own_output(kernel):
+    import time
+
+    ran = kernel.run("%%elumenta text gpt-5 -b -o later\nin the background", cell_id="c8")
+    assert ran.kinds == ["display_data", "display_data", "execute_result"]
+    assert "running in the background" in ran.outputs[0][1]
+    told = kernel.run("later.result().tokens")
+    time.sleep(0.2)
+    updates = [*told.of("update_display_data")]
+    while kernel.client.iopub_channel.msg_ready():
+        message = kernel.client.get_iopub_msg(timeout=1)
+        updates += [message["content"]] if message["msg_type"] == "update_display_data" else []
+
+    assert told.outputs == [("execute_result", "2")]
+    slots = {content["transient"]["display_id"] for content in ran.of("display_data")}
+    assert {content["transient"]["display_id"] for content in updates} == slots
+
+
+def test_several_results_are_shown_above_one_receipt(kernel):
+    ran = kernel.run("%%elumenta image photon-flash --count 3 -o boats\nboats", cell_id="c9")
+
+    assert ran.kinds == ["display_data"] * 3 + ["execute_result", "display_data"]
+    assert ran.outputs[-1][1].startswith("photon-flash × 3 · 3 tokens")

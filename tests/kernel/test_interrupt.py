@@ -1,0 +1,107 @@
+"""An interrupt ends the cell within a second in every phase, and says what may still be charged."""
+
+import time
+
+import pytest
+
+pytestmark = pytest.mark.kernel
+
+
+def after(seconds):
+    return lambda ran: bool(ran.messages) and time.monotonic() - after.began > seconds
+
+
+def stop(kernel, server, cell, *, reached, then=0.3):
+    """Run the cell and interrupt it `then` seconds after a request on the path `reached` has arrived."""
+    before, at = len(server.seen), []
+
+    def is_time(_ran):
+        if not at and any(
+            request.path.endswith(reached) or reached in request.path for request in list(server.seen)[before:]
+        ):
+            at.append(time.monotonic())
+        return bool(at) and time.monotonic() - at[0] > then
+
+    ran = kernel.run(cell, cell_id="i1", interrupt=is_time)
+    assert ran.status == "error", "it ended before the interrupt"
+    return ran
+
+
+def check(ran):
+    error = ran.of("error")[0]
+    text = "\n".join(error["traceback"])
+    assert error["ename"] == "KeyboardInterrupt"
+    assert ran.seconds <= 1.0
+    assert len(text.splitlines()) <= 10
+    return text
+
+
+@pytest.fixture(autouse=True)
+def warm(kernel):
+    kernel.run("%%elumenta text gpt-5\nwarm up")
+    kernel.run("%%elumenta image photon-flash\nwarm up")
+    kernel.run("%elumenta price kling-v2.1")
+
+
+def test_while_waiting_for_the_answer(kernel, server):
+    server.fault("slow", path="/generate", method="POST", seconds=20)
+    text = check(stop(kernel, server, "%%elumenta image photon-flash --fresh\nslow", reached="/generate"))
+
+    assert "Up to 1 token may still be charged." in text
+    assert "%elumenta recover" in text
+
+
+def test_while_a_text_streams(kernel, server):
+    server.fault("slow", path="/generate/stream", method="POST", seconds=20)
+    text = check(stop(kernel, server, "%%elumenta text gpt-5 --fresh\nslow", reached="/generate/stream"))
+
+    assert "Up to 2 tokens may still be charged." in text
+
+
+def test_while_a_job_is_polled_and_recover_gets_it(kernel, server):
+    server.fault("pending", path="/generate", method="POST", seconds=3)
+    text = check(stop(kernel, server, "%%elumenta video kling-v2.1 --fresh\na cat", reached="/generate/", then=0.1))
+
+    assert "Up to 26 tokens may still be charged." in text
+    number = text.rsplit("recover ", 1)[1].split()[0]
+    ran = kernel.run(f"%elumenta recover {number}", cell_id="i2")
+    assert ran.status == "ok"
+    assert "kling-v2.1" in ran.of("execute_result")[0]["data"]["text/plain"]
+
+
+def test_while_a_file_is_fetched(kernel, server):
+    server.fault("slow", path="*storage*", seconds=20, before=True)
+    text = check(stop(kernel, server, "%%elumenta image photon-flash --fresh\na boat", reached="storage"))
+
+    assert "%elumenta recover" in text or "%elumenta show" in text
+
+
+def test_while_connecting(kernel, server):
+    """A listener whose queue is full answers no SYN: the connection neither opens nor fails."""
+    import socket
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = [socket.socket() for _ in range(3)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2"
+    try:
+        kernel.run(f"import elumenta_nb as el; _ = el.configure(base_url='{url}')")
+        began = time.monotonic()
+        ran = kernel.run("%%elumenta text gpt-5 --fresh\nhi", interrupt=lambda _ran: time.monotonic() - began > 1)
+        text = check(ran)
+    finally:
+        kernel.run(f"_ = el.configure(base_url='{server.url}')")
+        for each in [*fillers, listener]:
+            each.close()
+
+    assert "Nothing was charged." in text
+
+
+def test_the_kernel_goes_on_as_before(kernel):
+    ran = kernel.run("%%elumenta text gpt-5 --fresh\nstill there?")
+
+    assert ran.kinds == ["execute_result", "display_data"]
