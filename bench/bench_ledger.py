@@ -119,14 +119,14 @@ def reads(path: Path, *, whole: bool) -> Iterator[Row]:
         start = time.perf_counter()
         frame = spend_frame(ledger)
         ours = time.perf_counter() - start
-        size = frame.memory_usage(deep=True).sum() / 2**20
+        size = float(frame.memory_usage(deep=True).sum()) / 2**20
         del frame
         start = time.perf_counter()
         base = pd.read_sql(f"SELECT {listed} FROM spend", con)
         peer = time.perf_counter() - start
         ok = ours <= 0.4 * peer if whole else None  # below a million rows fixed costs weigh more
         yield Row("P5", f"spend(), {len(COLUMNS)} columns", ours, "s", "pandas.read_sql", peer, "<= 0.4 x", ok)
-        big = base.memory_usage(deep=True).sum() / 2**20
+        big = float(base.memory_usage(deep=True).sum()) / 2**20
         yield Row("P5", "memory of that frame", size, "MiB", "pandas.read_sql", big, "<= 150 MiB", size <= 150)
     con.close()
 
