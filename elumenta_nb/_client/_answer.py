@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BODY", "Watch", "read_answer"]
 
-MAX_BODY: Final = 32 * 1024**2
+MAX_BODY: Final = 16 * 1024**2
 MAX_STREAM: Final = 64 * 1024**2
 EVENTLESS_S: Final = 600.0  # keep-alive comments are signs of life, but not for ever
 LONGEST_S: Final = 3600.0

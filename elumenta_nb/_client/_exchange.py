@@ -27,12 +27,13 @@ Timeouts = Mapping[str, float]
 _WRITING: Final = ".send_request_headers.started"
 _PACKED: Final = {"gzip": 47, "x-gzip": 47, "deflate": 47}  # zlib's window bits: 47 finds out which of the two it is
 _LONGEST_WHY: Final = 160
+CONNECT_S: Final = 10.0
 
 
 @cache
 def timeouts(*, read_s: float) -> Timeouts:
     """Seconds to connect, between two bytes read, for a write, and for a free connection."""
-    return {"connect": 10.0, "read": read_s, "write": 60.0, "pool": 600.0}
+    return {"connect": CONNECT_S, "read": read_s, "write": 60.0, "pool": 600.0}
 
 
 class Exchange:

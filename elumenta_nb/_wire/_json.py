@@ -17,7 +17,8 @@ DEPTH: Final = 64
 _DIGITS: Final = 40  # of an integer; a longer one is no figure of ours
 _SALVAGE_LEVELS: Final = 3
 _HALF_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*("?)|[\[\]{},]', re.DOTALL)
+_MARKS: Final = re.compile(r'["\[\]{},]')
+_MOST_MARKS: Final = 10**6  # of a text that is read in part; beyond it nobody means a reply
 _SPACE: Final = " \t\r\n"
 
 
@@ -139,10 +140,14 @@ def _parts(text: str, at: int) -> tuple[list[str], bool]:
     """
     found: list[str] = []
     depth, begin = 0, at
-    for token in _TOKEN.finditer(text, at):
-        mark = token[0]
-        if mark[0] == '"':
-            if not token[1]:
+    for _step in range(_MOST_MARKS):
+        token = _MARKS.search(text, at)
+        if token is None:
+            break
+        mark, at = token[0], token.end()
+        if mark == '"':
+            at = _after_string(text, at)
+            if not at:
                 break  # a string that was cut
         elif mark in "[{":
             depth += 1
@@ -150,7 +155,19 @@ def _parts(text: str, at: int) -> tuple[list[str], bool]:
             depth -= 1
         elif depth == 0:
             found.append(text[begin : token.start()])
-            begin = token.end()
+            begin = at
             if mark != ",":
                 return found, True
     return found, False
+
+
+def _after_string(text: str, at: int) -> int:
+    """The place after the string that opened before `at`, or 0."""
+    while (end := text.find('"', at)) >= 0:
+        before = end
+        while before > at and text[before - 1] == "\\":
+            before -= 1
+        if (end - before) % 2 == 0:
+            return end + 1
+        at = end + 1
+    return 0
