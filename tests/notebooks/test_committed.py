@@ -64,9 +64,9 @@ def test_the_first_code_cell_opts_in_to_the_sandbox(path):
 
 @every
 def test_it_is_small(path):
-    pictures = path.read_text(encoding="utf-8").count('"image/')
+    media = len(re.findall(r'"image/|<audio', path.read_text(encoding="utf-8")))
 
-    assert path.stat().st_size < (100 + 300 * max(1, pictures)) * 1024
+    assert path.stat().st_size < (100 + 300 * max(1, media)) * 1024
     assert path.stat().st_size < 1536 * 1024
 
 

@@ -106,7 +106,7 @@ def test_no_cell_grows_the_notebook_by_more_than_300_kib(name, executed):
 def test_the_quickstart_shows_a_text_a_picture_and_a_film_each_with_its_price(executed):
     notebook, audit, folder = executed("01_quickstart")
     mimes = {mime for cell in notebook.cells for out in cell.get("outputs", []) for mime in out.get("data", {})}
-    everything = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    everything = json.dumps([cell.get("outputs", []) for cell in notebook.cells], ensure_ascii=False)
 
     assert {"text/markdown", "text/plain", "text/html"} <= mimes
     assert mimes & {"image/png", "image/jpeg"}
