@@ -1,0 +1,143 @@
+"""The server as a neighbour: cheap to import, quick to start, silent, its state shared and outliving the process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+
+from elumenta_nb._errors import ConfigError
+from elumenta_nb.sandbox import serve
+
+
+def python(code, *args):
+    return subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=60)
+
+
+def test_importing_the_package_is_cheap():
+    done = python(
+        "import sys, elumenta_nb.sandbox as s; heavy = {'starlette','uvicorn','av','numpy','PIL','httpx','sqlite3'};"
+        "print(sorted(heavy & set(sys.modules)), s.__all__)"
+    )
+
+    assert done.stdout.strip() == "[] ['Account', 'Seen', 'Server', 'serve']"
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn", "av"])
+def test_a_missing_extra_says_what_to_install(missing):
+    done = python(
+        "import sys; sys.modules[sys.argv[1]] = None\n"
+        "from elumenta_nb.sandbox import serve\n"
+        "from elumenta_nb._errors import ConfigError\n"
+        "try: serve()\n"
+        "except ConfigError as error: print(error, error.hint)",
+        missing,
+    )
+
+    assert 'pip install "elumenta-nb[sandbox]"' in done.stdout
+    assert missing in done.stdout
+
+
+def test_it_starts_at_once_and_says_nothing(capfd):
+    began = time.monotonic()
+    with serve() as server:
+        took = time.monotonic() - began
+        httpx.get(f"{server.url}/balance", trust_env=False, verify=False)
+        assert repr(server) == f"<Server {server.url}>"
+    server.stop()
+
+    assert took < 0.3
+    assert server.url.startswith("http://127.0.0.1:")
+    assert server.url.endswith("/api/v2")
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.url, trust_env=False, verify=False)
+
+
+def test_a_taken_port_is_a_config_error():
+    with serve() as server, pytest.raises(ConfigError, match=str(server.port)):
+        serve(server.port)
+
+
+def test_its_own_state_is_deleted_and_a_given_one_is_kept(tmp_path):
+    with serve() as server:
+        own = server.state
+        assert own.exists()
+    assert not own.parent.exists()
+    with serve(state=tmp_path / "deep" / "state.sqlite", balance=77) as server:
+        key = server.api_key
+        server.control("plan", "pro")
+    with serve(state=tmp_path / "deep" / "state.sqlite", plan="free") as again:
+        assert (again.api_key, again.account.plan, again.account.balance) == (key, "pro", 700)
+
+
+def test_a_job_of_a_killed_process_completes_for_the_next(tmp_path, connect):
+    state = tmp_path / "state.sqlite"
+    code = (
+        "import os, signal, sys, httpx, pathlib\n"
+        "from elumenta_nb.sandbox import serve\n"
+        "server = serve(state=pathlib.Path(sys.argv[1]), time_scale=0.02)\n"
+        "reply = httpx.post(server.url + '/generate', json={'model': 'luma-ray2-flash', 'prompt': 'waves'},\n"
+        "    headers={'Authorization': 'Bearer ' + server.api_key}, trust_env=False, verify=False).json()\n"
+        "print(reply['id'], reply['status'], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = python(code, state)
+    number, status = killed.stdout.split()
+
+    assert killed.returncode == -signal.SIGKILL
+    assert status == "pending"
+    with serve(state=state, time_scale=0) as server:
+        caller = connect(server)
+        done = caller.follow(caller.poll(number).json())
+
+        assert done["status"] == "completed"
+        assert done["tokens_spent"] == 26
+        assert server.account.balance == 1474
+        assert caller.file(done["result_url"]).content[4:8] == b"ftyp"
+
+
+def test_two_servers_on_one_state_charge_exactly_once(tmp_path, connect):
+    state = tmp_path / "state.sqlite"
+    with serve(state=state, time_scale=0) as one, serve(state=state, time_scale=0) as two:
+        one.control("limit", 0)
+        callers = [connect(server) for server in (one, two) for _ in range(2)]
+        threads = [
+            threading.Thread(target=lambda c=caller: [c.generate("gpt-5") for _ in range(20)]) for caller in callers
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        job = callers[0].post("/generate", {"model": "kling-v2.1", "prompt": "waves"}).json()
+        polled = [caller.poll(job["id"]).json()["tokens_spent"] for caller in callers]
+
+        assert one.api_key == two.api_key
+        assert polled == [26] * 4
+        assert one.account.balance == two.account.balance == 1500 - 80 * 2 - 26
+        assert callers[0].get("/user/stats").json()["total_generations"] == 81
+
+
+def test_a_file_made_at_another_port_is_known_by_its_id(tmp_path, connect):
+    state = tmp_path / "state.sqlite"
+    with serve(state=state, time_scale=0) as first:
+        url = connect(first).generate("photon-flash", size="64x64")["result_url"]
+    with serve(state=state, time_scale=0) as second:
+        assert connect(second).generate("upscale", image_url=url)["status"] == "completed"
+
+
+def test_a_second_process_may_ask_the_first(tmp_path):
+    with serve(state=tmp_path / "state.sqlite") as server:
+        done = python(
+            "import sys, httpx; print(httpx.get(sys.argv[1] + '/balance', trust_env=False, verify=False,"
+            " headers={'Authorization': 'Bearer ' + sys.argv[2]}).json()['token_balance'])",
+            server.url,
+            server.api_key,
+        )
+
+    assert done.stdout.strip() == "1500"
