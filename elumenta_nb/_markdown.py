@@ -96,7 +96,13 @@ def _label(text: str) -> str:
 
 
 def _reference(char: str) -> str:
-    return f"&#{ord(char)};"
+    """The character, and nothing else to any renderer.
+
+    MathJax looks through the finished page once more, where a reference is a plain character again: there only an
+    element of its own keeps ``costs $5 or $6`` and a literal backslash from being taken for TeX.
+    """
+    reference = f"&#{ord(char)};"
+    return f"<span>{reference}</span>" if char in "$\\" else reference
 
 
 class _Writer:
@@ -195,7 +201,7 @@ class _Line:
             kept = self.out[-1].rstrip("~")
             self.out[-1] = kept + _reference("~") * (len(self.out[-1]) - len(kept))
         before = self.out[-1][-1:] if self.out else ""
-        if self.in_url or (before and before == piece[0]):
+        if self.in_url or before in ("`", "$"):
             self.out.append(" ")
         self.in_url = False
         self.out.append(piece)
@@ -256,7 +262,7 @@ class _Line:
             tight = content[0] != " " and content[-1] != " " and not self.text[end + 1 : end + 2].isdigit()
             if (sign == "$$" or tight) and (inner := _formula(content.strip())):
                 return self._math(sign, inner, end + len(sign))
-        self.add(_DOLLAR * len(sign))
+        self.add(_reference("$") * len(sign))
         return start
 
     def _math(self, sign: str, inner: str, end: int) -> int:
@@ -323,7 +329,6 @@ class _Line:
         return (label, url, end) if url else None
 
 
-_DOLLAR: Final = "&#36;"
 _WRITERS: Final = {
     "\\": _Line.escape,
     "`": _Line.code,
@@ -381,7 +386,7 @@ def _formula(content: str) -> str:
     """TeX that means the same to each renderer and nothing as Markdown or HTML; empty where that cannot be had."""
     if not content or len(content) > 5000 or re.search(r"[$`]|\n *\n|\\\\[{}]|\\$|@@", content):
         return ""
-    if _ACTIVE_TEX.search(content):
+    if _ACTIVE_TEX.search(content) or _URL.search(content):
         return ""
     depth = 0
     for found in _BRACE.finditer(content):

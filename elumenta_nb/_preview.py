@@ -101,7 +101,7 @@ def drawn_poster(caption: str, *, width: int | None, height: int | None, limit_b
     draw.ellipse((x - r, y - r, x + r, y + r), fill="#3d4657")
     draw.polygon([(x - r * 0.35, y - r * 0.5), (x - r * 0.35, y + r * 0.5), (x + r * 0.55, y)], fill="#f2f4f8")
     font = _font(max(14, min(wide, high) // 20))
-    draw.text((wide / 2, high - 14), _ascii(caption), fill="#c6ccd8", font=font, anchor="ms")
+    draw.text((wide / 2, y + r * 1.35), _ascii(caption), fill="#c6ccd8", font=font, anchor="ma")
     return _encoded(image, limit_bytes)
 
 

@@ -51,6 +51,7 @@ TEXT_CHARS: Final = 200_000  # of a text shown; all of it is in the Result
 _WIDTH: Final = 720  # CSS pixels of a picture at most
 _HEIGHT: Final = 640
 _MUTED: Final = "opacity:.72;font-size:90%"
+_FENCED: Final = {"code": "python", "json": "json"}
 _SHOWN_AS: Final = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -80,7 +81,7 @@ class Shown:
     tokens: int
     text: str | None = None
     shape: str = "markdown"
-    value: Any = None  # parsed JSON, where shape is json and it could be parsed
+    value: Any = None  # the parsed JSON, or the code without its fence
     files: tuple[File, ...] = ()
     sandbox: bool = False
     complete: bool = True
@@ -122,7 +123,7 @@ def _caption(shown: Shown) -> str:
 
 
 def _text(shown: Shown, metadata: dict[str, Any]) -> dict[str, Any]:
-    text = plain(shown.text or "")
+    text = plain(shown.value if shown.shape == "code" and isinstance(shown.value, str) else shown.text or "")
     if shown.text is None:
         text = _("{model}: no result ({status})").format(model=shown.model, status=shown.status)
     elif len(text) > TEXT_CHARS:
@@ -135,8 +136,8 @@ def _text(shown: Shown, metadata: dict[str, Any]) -> dict[str, Any]:
         data["application/json"] = shown.value
         metadata["application/json"] = {"expanded": True, "root": caption or shown.model}
         return data
-    body = fenced(text, "json" if shown.shape == "json" else "python") if shown.shape in ("code", "json") else None
-    markdown = body if body is not None else safe_markdown(text)
+    language = _FENCED.get(shown.shape)
+    markdown = fenced(text, language) if language else safe_markdown(text)
     data["text/markdown"] = f"{_emphasis(caption)}\n\n{markdown}" if caption else markdown
     return data
 
@@ -185,6 +186,7 @@ def _picture(data: dict[str, Any], metadata: dict[str, Any], file: File, alt: st
         "width": max(1, round(picture.width * scale)),
         "height": max(1, round(picture.height * scale)),
         "alt": alt,
+        **({"needs_background": "light"} if picture.mime == "image/png" else {}),  # it may be transparent
     }
 
 
@@ -250,7 +252,7 @@ def _player(shown: Shown, file: File, tag: str) -> str:
             still = f' poster="{_data_uri(file.picture.mime, file.picture.data)}"'
         preload = "none" if still else "metadata"
         parts.append(f'<{tag} src="{html.escape(source)}"{still} controls preload="{preload}" style="{style}"></{tag}>')
-    facts = html.escape(f"{_by(shown)} · {file_facts(file)}")
+    facts = html.escape(file_facts(file) if shown.sandbox else f"{shown.model} · {file_facts(file)}")
     name = html.escape(plain(file.name))
     named = f'<a href="{html.escape(file.href)}">{name}</a>' if file.href else name
     loud = f'<span style="font-weight:bold">{html.escape(caption)}</span> · ' if caption else ""

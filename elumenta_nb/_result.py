@@ -188,7 +188,7 @@ class Result:
     def shown(self, viewer: Viewer | None = None) -> Shown:
         """The facts and bytes a notebook shows."""
         viewer = viewer or self.viewer
-        value = self.value if self.shape == "json" and self.text is not None else None
+        value = self.value if self.text is not None and self.shape in _SHAPES else None
         facts = {
             "model": self.model,
             "category": self.category,
