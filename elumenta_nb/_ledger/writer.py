@@ -75,14 +75,18 @@ class Writer:
         (noted,) = await self._ask("note_attempts", [(call_id, attempts)])
         return cast("bool", noted)
 
+    async def drain(self) -> None:
+        """Wait until everything that was asked for is written."""
+        while self._waiting or self._flushing is not None:
+            await asyncio.sleep(0)
+
     async def _reserve(self, name: str, intents: list[Intent]) -> list[int]:
         answer = self._enqueue(name, intents)
         try:
             outcome = cast("list[int | BudgetExceeded]", await answer)
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
-                ids = [call_id for call_id in answer.result() if isinstance(call_id, int)]
-                self._enqueue("release", [Release(call_id=call_id, status="cancelled") for call_id in ids])
+                self._cancel(answer.result())
             raise
         ids = []
         for item in outcome:
@@ -118,7 +122,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait
             _refuse(batch, error)
         else:
-            _answer(batch, outcome)
+            self._answer(batch, outcome)
 
     async def _flush_apart(self) -> None:
         try:
@@ -129,20 +133,27 @@ class Writer:
                 except Exception as error:  # noqa: BLE001 - it belongs to those who wait
                     _refuse(batch, error)
                 else:
-                    _answer(batch, outcome)
+                    self._answer(batch, outcome)
         finally:
             self._flushing = None
 
+    def _answer(self, batch: Sequence[_Waiting], outcome: Sequence[list[Any]]) -> None:
+        for (name, _items, answer), result in zip(batch, outcome, strict=True):
+            if not answer.done():
+                answer.set_result(result)
+            elif name.startswith("reserve"):  # its waiter left while it was written
+                self._cancel(result)
+
+    def _cancel(self, outcome: Sequence[int | BudgetExceeded]) -> None:
+        """Nobody received these reservations, so nothing will be sent for them."""
+        rows = [Release(call_id=call_id, status="cancelled") for call_id in outcome if isinstance(call_id, int)]
+        if rows:
+            self._enqueue("release", rows)
+
     def _take(self) -> list[_Waiting]:
-        """What waits, neighbours of one operation joined; a reservation whose waiter is gone is dropped."""
+        """What waits; a reservation whose waiter is gone is dropped."""
         waiting, self._waiting = self._waiting, []
         return [entry for entry in waiting if not (entry[0].startswith("reserve") and entry[2].cancelled())]
-
-
-def _answer(batch: Sequence[_Waiting], outcome: Sequence[list[Any]]) -> None:
-    for (_name, _items, answer), result in zip(batch, outcome, strict=True):
-        if not answer.done():
-            answer.set_result(result)
 
 
 def _refuse(batch: Sequence[_Waiting], error: Exception) -> None:
