@@ -21,7 +21,7 @@ import httpx
 from anyio import CancelScope
 
 from elumenta_nb._address import is_loopback
-from elumenta_nb._errors import DownloadFailed
+from elumenta_nb._errors import ConfigError, DownloadFailed
 from elumenta_nb._language import gettext as _
 from elumenta_nb._values import Download
 
@@ -48,6 +48,8 @@ SLOW_BYTES: Final = 16 * 1024
 _ELSEWHERE: Final = frozenset({301, 302, 303, 307, 308})
 _WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# Not for the public network, and not known to every Python's `is_global`.
+_SPECIAL: Final = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -61,7 +63,7 @@ class _Refused:
 
 
 class Downloads:
-    """Fetches files. `local`: the API is on this machine, so its files may be as well."""
+    """Fetches files. `local`: the API is on this machine, so its files may be as well. `resolve` looks names up."""
 
     def __init__(
         self,
@@ -69,7 +71,9 @@ class Downloads:
         local: bool,
         factory: TransportFactory | None,
         sleep: Callable[[float], Awaitable[None]],
+        resolve: Callable[[str, int], Awaitable[list[str]]] | None = None,
     ) -> None:
+        self._resolve = resolve or _resolve
         self._local = local
         self._factory = factory
         self._sleep = sleep
@@ -122,6 +126,8 @@ class Downloads:
             finally:
                 await opened.close()
             try:
+                if not location:
+                    return _Refused(_("the server answers {status}").format(status=opened.status))
                 place = place.join(location)
             except (httpx.InvalidURL, ValueError, TypeError):
                 return _Refused(_("it redirects to an address that cannot be read"))
@@ -131,15 +137,17 @@ class Downloads:
         refused = self._check(place)
         if refused is not None:
             return refused
-        route = route_to(place.scheme, place.host, place.port)
+        try:
+            route = route_to(place.scheme, place.host, place.port)
+        except ConfigError as error:
+            return _Refused(str(error))
         if route.proxy is not None:
             return await self._ask(place, route, None)
         port = place.port or {"https": 443, "http": 80}[place.scheme]
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(place.host, port, type=socket.SOCK_STREAM)
-        except OSError:
+            addresses = await self._resolve(place.host, port)
+        except (OSError, UnicodeError):
             return _Refused(_("the host is not known"), again=True)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not addresses or not all(self._may(address) for address in addresses):
             return _Refused(_("the host is not on the public network"))
         outcome: Exchange | _Refused = _Refused("")
@@ -153,8 +161,8 @@ class Downloads:
         here = self._local and is_loopback(place.host)
         if place.scheme != "https" and not (here and place.scheme == "http"):
             return _Refused(_("its address is not https"))
-        if not place.host or place.userinfo:
-            return _Refused(_("the address has no host, or a password in it"))
+        if not place.host or place.userinfo or not 0 < (place.port or 443) < 2**16:
+            return _Refused(_("the address has no host, no possible port, or a password in it"))
         if (is_loopback(place.host) or _address(place.host)) and not self._may(place.host):
             return _Refused(_("the host is not on the public network"))
         return None
@@ -332,6 +340,12 @@ def _remove(target: Path) -> None:
         target.unlink(missing_ok=True)
 
 
+async def _resolve(host: str, port: int) -> list[str]:
+    """The host's addresses in the order to try. Raises `OSError` where there are none."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the public network, also where a v6 address carries a v4 one."""
     if isinstance(address, ipaddress.IPv6Address):
@@ -342,7 +356,8 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    special = any(address in network for network in _SPECIAL)
+    return address.is_global and not (special or address.is_multicast or address.is_reserved)
 
 
 def _address(host: str) -> Address | None:

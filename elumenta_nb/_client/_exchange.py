@@ -105,6 +105,8 @@ class Exchange:
                 if asyncio.get_running_loop().time() > ends:
                     self.loss = Loss(why=f"not finished after {within_s:g} s", sent=True)
                     return
+            if unpack.is_cut:
+                self.loss = Loss(why="the packed body is not whole", sent=True)
         except Exception as error:  # noqa: BLE001 - as above
             self.loss = Loss(why=_why(error), sent=True)
 
@@ -148,6 +150,11 @@ class _Unpacker:
         bits = _PACKED.get(encoding.strip().lower())
         self._machine = zlib.decompressobj(bits) if bits else None
         self._began = False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the packed body has not come to its own end."""
+        return self._machine is not None and self._began and not self._machine.eof
 
     def __call__(self, raw: bytes) -> Iterator[bytes]:
         machine = self._machine
