@@ -18,7 +18,7 @@ from ._language import gettext as _
 from ._options import COMMON, HELP, Option, dashed, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["Grammar", "Line", "parse", "split"]
 
@@ -219,17 +219,17 @@ class _Reader:
 
 
 def parse(
-    line: str,
+    line: str | Sequence[str],
     *,
     verbs: Mapping[str, Grammar],
     lookup: Callable[[str], str],
     fill: Callable[[str], str] = str,
 ) -> Line:
-    """Read a line. `lookup` tells the category of a slug the table does not have, or raises; `fill` renders templates.
+    """Read a line, or its words where a terminal has split them already. `lookup` tells the category of a slug the table does not have, or raises; `fill` renders templates.
 
     Raises `BadParam` or `UnknownModel`. What a template yields is a value, never an option.
     """
-    tokens = split(line)
+    tokens = split(line) if isinstance(line, str) else list(line)
     reader = _Reader(verbs, lookup, str if "--raw" in tokens else fill)
     while tokens:
         token = tokens.pop(0)

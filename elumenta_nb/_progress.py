@@ -9,23 +9,38 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from . import _receipt
 from ._language import gettext as _, number, span, tokens
 from ._values import Accepted, Downloading, Quoted, Retrying, Sent, Settled, Stopped, TextDelta, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from ._shell import Shell
     from ._values import Event, Receipt
 
-__all__ = ["Live", "Pace", "Record", "Subject"]
+__all__ = ["Front", "Live", "Pace", "Record", "Subject"]
 
 _MIB: Final = 2**20
 _PATIENCE_S: Final = 0.4  # a call that is done by then shows no line at all
 _TAIL: Final = 60  # of the text, in a terminal
+
+
+class Front(Protocol):
+    """Where things are shown; a slot is a place that can be changed."""
+
+    @property
+    def is_kernel(self) -> bool: ...
+
+    @property
+    def is_live(self) -> bool: ...
+
+    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None, *, slot: str = "") -> None: ...
+
+    def update(self, slot: str, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None: ...
+
+    def clear(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +157,7 @@ class Live:
 
     def __init__(
         self,
-        shell: Shell,
+        shell: Front,
         subject: Subject,
         *,
         safe: Callable[[str], str],
@@ -220,7 +235,7 @@ class Live:
         return ""
 
 
-def _terminal(shell: Shell, given: TextIO | None) -> TextIO | None:
+def _terminal(shell: Front, given: TextIO | None) -> TextIO | None:
     if given is not None or shell.is_kernel:
         return given
     return sys.stdout if sys.stdout.isatty() else None

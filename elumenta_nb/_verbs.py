@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from . import _cards, _receipt
 from ._asks import ask_of
@@ -18,7 +18,7 @@ from ._language import gettext as _
 from ._markdown import safe_markdown
 from ._options import N_, Option, among, whole
 from ._parser import Grammar
-from ._progress import Live, Subject
+from ._progress import Front, Live, Subject
 from ._session import Session
 
 if TYPE_CHECKING:
@@ -28,13 +28,22 @@ if TYPE_CHECKING:
     from ._help import Page
     from ._parser import Line
     from ._result import Result
-    from ._shell import Shell
+    from ._values import Origin
 
-__all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Verb", "help_page", "status"]
+__all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "help_page", "status"]
 
 _PERIODS: Final = ("kernel", "notebook", "day", "month")
 _GROUPS: Final = ("cell", "model", "category", "day", "notebook", "user", "tag")
 SANDBOX_VERBS: Final = ("on", "off", "reset", "plan", "topup", "fail", "limit", "status")
+
+
+class Place(Front, Protocol):
+    """Where a verb was said: a notebook, or a terminal."""
+
+    @property
+    def namespace(self) -> Mapping[str, Any]: ...
+
+    def origin(self) -> Origin: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class Desk:
     """What a verb works with. `again` runs the last generation of this kernel anew."""
 
     session: Session
-    shell: Shell
+    shell: Place
     again: Callable[[], Any]
 
 
@@ -205,7 +214,12 @@ def _sandbox(desk: Desk, line: Line) -> Card:
             _("The sandbox does not know {verb!r}.").format(verb=verb),
             hint=_("Did you mean {name}?").format(name=near) if near else ", ".join(SANDBOX_VERBS),
         )
-    return _cards.facts(_("Sandbox"), desk.session.sandbox(verb, *arguments))
+    told = desk.session.sandbox(verb, *arguments)
+    if verb == "on":
+        return _cards.said(_("The sandbox is on: nothing is charged, and nothing leaves this machine."))
+    if verb == "off":
+        return _cards.said(_("The sandbox is off: calls go to Elumenta and are charged."))
+    return _cards.facts(_("Sandbox"), told)
 
 
 def _doctor(desk: Desk, _line: Line) -> Any:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "elumenta_nb"
 LAYERS = [
     ["_language"],
     ["_errors"],
-    ["_address", "_catalog", "_disk", "_keys", "_markdown", "_receipt", "_sniff", "_values"],
+    ["_address", "_catalog", "_disk", "_inline", "_keys", "_markdown", "_receipt", "_sniff", "_values"],
     ["_config", "_inputs", "_order", "_template"],
     ["sandbox"],
     ["_index", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_wire"],
@@ -20,7 +20,7 @@ LAYERS = [
     ["_answers", "_engine", "_generation", "_recovery"],
     ["_batch", "_books", "_buying", "_spend", "_wiring"],
     ["_session"],
-    ["_asks", "_cards", "_help", "_options", "_parser", "_verbs"],  # what a line can say: tables and words
+    ["_asks", "_cards", "_help", "_options", "_parser"],  # what a line can say: tables and words
     [
         "_api",
         "_background",
@@ -32,8 +32,9 @@ LAYERS = [
         "_progress",
         "_shell",
         "_surroundings",
+        "_verbs",
     ],
-    ["_cli"],
+    ["_cli", "_demo"],
     ["__init__", "__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
@@ -50,14 +51,14 @@ FENCES = {
     "starlette": {"sandbox"},
     "uvicorn": {"sandbox"},
     "av": {"sandbox"},
-    "numpy": {"sandbox"},
+    "numpy": {"_ledger", "_spend", "sandbox"},
     "keyring": {"_keys"},
     "jinja2": {"_template"},
     "altair": {"_spend"},
     "dask": {"_batch"},
     "distributed": {"_batch"},
-    "nbclient": {"_cli"},
-    "nbconvert": {"_cli"},
+    "nbclient": {"_cli", "_demo"},
+    "nbconvert": {"_cli", "_demo"},
 }
 # What `pip install elumenta-nb` brings; everything else is asked for inside a function, by the extra that needs it.
 CORE = {

@@ -1,0 +1,252 @@
+"""The command `elumenta-nb`: the demo, the sandbox as a server, and the verbs of `%elumenta` that make sense without
+a notebook. Exit status: 0 done, 1 refused or failed, 2 the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ._catalog import closest
+from ._errors import BadParam, ElumentaError, InvalidCall, UnknownModel
+from ._language import gettext as _
+from ._options import HELP, N_, Option, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ._parser import Grammar, Line
+    from ._values import Origin
+
+__all__ = ["main"]
+
+_VERBS: Final = (
+    "price",
+    "spend",
+    "balance",
+    "models",
+    "plans",
+    "budget",
+    "jobs",
+    "recover",
+    "show",
+    "account-history",
+    "config",
+    "login",
+    "logout",
+    "doctor",
+)
+_MAGIC: Final = re.compile(r"%elumenta ([a-z-]+)")
+DONE: Final = 0
+REFUSED: Final = 1
+MISUSED: Final = 2
+INTERRUPTED: Final = 130  # what shells expect after Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except InvalidCall as error:
+        return _complain(error, MISUSED)
+    except ElumentaError as error:
+        return _complain(error, REFUSED)
+    except KeyboardInterrupt:
+        print(_("Stopped."), file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    name = words.pop(0) if words else "help"
+    if name in ("-h", "--help", "help"):
+        print(_page())
+        return DONE
+    if own := _OWN.get(name):
+        usage, grammar_options, run = own
+        return _own(name, usage, grammar_options, words, run)
+    return _verb(name, words)
+
+
+def _complain(error: ElumentaError, status: int) -> int:
+    print(_plain(f"{type(error).__name__}: {error}"), file=sys.stderr)
+    if error.spent != "no":
+        print(error.money(), file=sys.stderr)
+    for line in error.hint.splitlines():
+        print(_plain(f"→ {line}"), file=sys.stderr)
+    return status
+
+
+def _plain(text: str) -> str:
+    """The words of the magic as they are said in a terminal."""
+    text = text.replace("%elumenta sandbox on", "ELUMENTA_MODE=sandbox elumenta-nb …")
+    return _MAGIC.sub(lambda found: f"elumenta-nb {found[1]}" if found[1] in _commands() else found[0], text)
+
+
+def _commands() -> list[str]:
+    from ._verbs import VERBS
+
+    return [*_OWN, *(name for name in _VERBS if name in VERBS), "help"]
+
+
+def _page() -> str:
+    from ._help import Page, Table
+    from ._verbs import VERBS
+
+    rows = [(usage, _(text)) for usage, text in _OWN_HELP.items()]
+    rows += [(VERBS[name].usage, _(VERBS[name].help)) for name in _VERBS if name in VERBS]
+    return str(
+        Page(
+            "elumenta-nb " + _("COMMAND [options]"),
+            (
+                Table((_("Command"), _("What it does")), tuple(rows)),
+                _(
+                    "More on one of them: elumenta-nb COMMAND -h. In a notebook: %load_ext elumenta_nb, then %elumenta -h"
+                ),
+            ),
+        )
+    )
+
+
+# -------------------------------------------------------------------- verbs of the magic
+
+
+class Terminal:
+    """A place without cells: what a verb shows is printed."""
+
+    is_kernel = False
+    is_live = True
+    namespace: Mapping[str, Any] = {}
+
+    def origin(self) -> Origin:
+        from ._surroundings import origin
+
+        return origin()
+
+    def show(self, data: Mapping[str, Any], _metadata: Any = None, *, slot: str = "") -> None:  # noqa: ARG002 - a Front
+        print(data.get("text/plain", ""))
+
+    def update(self, slot: str, data: Mapping[str, Any], metadata: Any = None) -> None:
+        """Nothing: a line that was printed stays."""
+
+    def clear(self) -> None:
+        """Nothing: a line that was printed stays."""
+
+
+def _verb(name: str, words: list[str]) -> int:
+    from . import _session
+    from ._parser import parse
+    from ._verbs import VERBS, Desk, help_page
+
+    if name not in _VERBS or name not in VERBS:
+        near = closest(name, _commands())
+        raise BadParam(
+            _("There is no command {name!r}.").format(name=name),
+            hint=_("Did you mean {name}?").format(name=near) if near else "elumenta-nb help",
+        )
+    if name == "price" and words and words[0].endswith(".ipynb"):
+        return _price_of_file(words)
+    line = parse([name, *words], verbs=VERBS, lookup=_unknown)
+    if line["help"]:
+        print(_plain(str(help_page(name))))
+        return DONE
+    _print(VERBS[name].run(Desk(_session.current(), Terminal(), _never), line))
+    return DONE
+
+
+def _unknown(slug: str) -> str:
+    from . import _session
+    from ._values import Ask
+
+    return _session.current().resolve(Ask(model=slug)).category.name
+
+
+def _never() -> Any:
+    raise UnknownModel(_("Only a notebook can run its last cell again."))
+
+
+def _print(value: Any) -> None:
+    if hasattr(value, "to_string"):
+        print(value.to_string() if len(value) else _("Nothing."))
+    else:
+        print(_plain(str(value)))
+
+
+def _price_of_file(words: list[str]) -> int:
+    """What running a saved notebook would cost; status 1 when that is above ``--max-price``."""
+    from . import _session
+
+    options = (Option(flags=("max-price", "max"), takes="N", read=whole(0), help=""),)
+    line = _read("price", options, words, most=1)
+    able = getattr(_session.current(), "price_notebook", None)
+    if able is None:
+        raise BadParam(_("The price of a whole notebook is not known yet in this version."))
+    frame = able(Path(line.words[0]))
+    _print(frame)
+    limit = line["max-price"]
+    worst = int(frame["maximum"].sum()) if "maximum" in frame else int(frame["tokens"].sum())
+    return REFUSED if limit is not None and worst > limit else DONE
+
+
+# -------------------------------------------------------------------- commands of our own
+
+
+def _own(name: str, usage: str, options: tuple[Option, ...], words: list[str], run: Callable[[Line], int]) -> int:
+    from ._help import about_verb
+
+    line = _read(name, options, words)
+    if line["help"]:
+        print(
+            str(about_verb(usage, _(_OWN_HELP[usage]), [row for row in options if row is not HELP])).replace(
+                "%elumenta", "elumenta-nb"
+            )
+        )
+        return DONE
+    return run(line)
+
+
+def _read(name: str, options: tuple[Option, ...], words: list[str], most: int = 0) -> Line:
+    from ._parser import Grammar, parse
+
+    verbs: dict[str, Grammar] = {name: Grammar(options=options, most=most)}
+    return parse([name, *words], verbs=verbs, lookup=_unknown)
+
+
+def _demo(_line: Line) -> int:
+    from ._demo import run
+
+    return run(Path.cwd(), print)
+
+
+def _sandbox(line: Line) -> int:
+    """Serve until interrupted."""
+    import threading
+
+    from ._config import load
+    from .sandbox import serve
+
+    home = load({}).home
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with serve(line["port"] or 0, state=home / "sandbox.sqlite") as server:
+        print(_("The sandbox answers at {url}").format(url=server.url))
+        print(_("Nothing there is charged, and nothing leaves this machine. In another terminal:"))
+        print(f"  export ELUMENTA_BASE_URL={server.url} ELUMENTA_API_KEY={server.api_key}")
+        print(_("Stop it with Ctrl-C."), flush=True)
+        threading.Event().wait()
+    return DONE
+
+
+_OWN_HELP: Final = {
+    "demo": N_("run the quickstart notebook in the sandbox: no key, no cost"),
+    "sandbox [--port N]": N_("serve the sandbox on this machine for other programs"),
+}
+_OWN: Final[dict[str, tuple[str, tuple[Option, ...], Callable[[Line], int]]]] = {
+    "demo": ("demo", (), _demo),
+    "sandbox": (
+        "sandbox [--port N]",
+        (Option(flags=("port",), takes="N", read=whole(0), help=N_("where to listen; a free port without it")),),
+        _sandbox,
+    ),
+}
