@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from elumenta_nb._catalog import Model
+    from elumenta_nb._catalog import Category, Model
 
     from .economy import Economy
     from .faults import Faults
@@ -239,7 +239,7 @@ class Api:
         self._economy.allow(account, asked.model)
         facts = None
         returns = asked.model.returns or asked.category.returns
-        sources = self._sources(asked)
+        sources = self._sources(asked.category, asked.model, asked.params)
         if returns == "text":
             text = text if text is not None else self._text(asked, sources)
         else:
@@ -261,7 +261,7 @@ class Api:
             asked.model,
             prompt=asked.prompt,
             params=asked.params,
-            price=price_of(asked.model, asked.params).tokens,
+            price=price_of(asked.model, asked.params, input_s=_input_s(sources)).tokens,
             wait_s=wait_s,
             text=text,
             media=facts,
@@ -278,12 +278,11 @@ class Api:
             asked.prompt, asked.model.slug, system=asked.system, earlier=asked.earlier, max_tokens=limit
         )
 
-    def _sources(self, asked: Asked) -> dict[str, dict[str, Any]]:
-        rows = catalog().params_of(asked.category, asked.model)
+    def _sources(self, category: Category, model: Model, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         return {
-            param.name: source_of(param, asked.params[param.name], self._economy.stored)
-            for param in rows
-            if param.type == "input" and param.name in asked.params
+            param.name: source_of(param, params[param.name], self._economy.stored)
+            for param in catalog().params_of(category, model)
+            if param.type == "input" and param.name in params
         }
 
     def _wait_s(self, asked: Asked) -> float:
@@ -298,8 +297,12 @@ class Api:
         return returns == "video" or music or asked.model.slug in self._slow_models
 
     def _streamed(self, request: Request, account: int, asked: Asked) -> Response:
-        wait_s = self._wait_s(asked)
-        row = self._submit(account, asked, wait_s, request.scope.get("sandbox.fault", {}))
+        fault: Mapping[str, Any] = request.scope.get("sandbox.fault", {})
+        wait_s, text = self._wait_s(asked), None
+        if fault.get("kind") == "long":
+            text = words.long_answer(asked.model.slug, int(fault["pieces"]))
+            wait_s = fault["pieces"] / fault["per_second"] if fault["per_second"] else 0.0
+        row = self._submit(account, asked, wait_s, fault, text)
         request.scope["sandbox.settle"] = lambda: self._economy.finish(row.id)
         events = self._events(self._shapes(request), row, wait_s)
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
@@ -358,7 +361,8 @@ class Api:
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 1000:
             raise Refusal(422, "validation_error", "count: must be 1 or more", {"count": "must be 1 or more"})
         category = catalog().categories[model.category]
-        price = price_of(model, checked(category, model, params, whole=False))
+        params = checked(category, model, params, whole=False)
+        price = price_of(model, params, input_s=_input_s(self._sources(category, model, params)))
         return JSONResponse(
             {
                 "token_cost": price.tokens * count,
@@ -474,6 +478,11 @@ class Api:
             except (TypeError, ValueError) as error:
                 raise Refusal(400, "bad_request", str(error)) from None
         return JSONResponse({"faults": self._faults.waiting()})
+
+
+def _input_s(sources: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """The length of the recording a call works on, where the sandbox made it."""
+    return next((float(row["duration_s"]) for row in sources.values() if "duration_s" in row), None)
 
 
 # ---------------------------------------------------------------- HTTP

@@ -49,6 +49,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {  # kind: the options it takes, with 
     "stream_cut": {"after_pieces": 1},
     "fail": {"reason": "Provider error: content policy violation"},
     "pending": {"seconds": 1.0},
+    "long": {"pieces": 4000, "per_second": 0},
 }
 _HTML: Final = b"<!doctype html><title>Gateway</title><h1>A web page, not JSON</h1>"
 _SEEN: Final = 500
@@ -299,6 +300,9 @@ class FaultLayer:
 
     async def _pending(self, _options: Mapping[str, Any], scope: Any, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)  # the application reads the fault and answers before it is done
+
+    async def _long(self, _options: Mapping[str, Any], scope: Any, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)  # the application reads the fault and answers at such a length and pace
 
 
 async def _nowhere(_message: Message) -> None:

@@ -31,8 +31,13 @@ class Price(NamedTuple):
     kind: str
 
 
-def price_of(model: Model, params: Mapping[str, Any]) -> Price:
-    """What one generation costs. Parameters that do not move the price are ignored, missing ones are the default."""
+def price_of(model: Model, params: Mapping[str, Any], *, input_s: float | None = None) -> Price:
+    """What one generation costs. Parameters that do not move the price are ignored, missing ones are the default.
+
+    `input_s` is the length of the recording it works on, where that is known; it counts where no duration is given.
+    """
+    if input_s is not None and params.get("duration") is None:
+        params = {**params, "duration": input_s}
     kind, rule = _RULES.get(model.slug, _FIXED)
     tokens = min(max(rule(params), model.minimum), model.maximum) if rule else model.minimum
     return Price(tokens, model.minimum, model.maximum, kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import socket
 import tempfile
@@ -96,6 +97,8 @@ class Server:
     ) -> None:
         modules = _modules()
         self._scratch = None if state else Path(tempfile.mkdtemp(prefix="elumenta-sandbox-"))
+        if self._scratch is not None:
+            atexit.register(shutil.rmtree, self._scratch, ignore_errors=True)  # of a server nobody stopped
         self.state = state or Path(str(self._scratch), "sandbox.sqlite")
         self._listener = _listen(port)
         self.port: int = self._listener.getsockname()[1]

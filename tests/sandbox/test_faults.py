@@ -222,3 +222,14 @@ def test_files_are_fetched_without_the_key(server, caller):
     caller.file(url)
 
     assert not server.seen[-1].authorized
+
+
+def test_a_long_answer_has_its_length_and_pace(server, caller):
+    server.fault("long", pieces=50, per_second=200)
+    began = time.monotonic()
+    with caller.stream() as reply:
+        text = "".join(reply.iter_text())
+
+    assert text.count('"content_delta"') == 50
+    assert 0.2 < time.monotonic() - began < 3
+    assert server.account.balance == 1498

@@ -95,3 +95,13 @@ def test_the_pricing_type_is_one_of_the_documented(caller, slug):
     kinds = {"kling-v2.1": "per_second", "gpt-5": "fixed", "midjourney": "per_point", "gpt-image-1.5": "matrix"}
 
     assert caller.post(f"/models/{slug}/calculate-price", {}).json()["pricing_type"] == kinds[slug]
+
+
+def test_dubbing_is_charged_by_the_started_minute_of_its_recording(server, caller):
+    server.control("balance", 1000)
+    music = caller.field(caller.generate("musicgen", duration=61), "result_url")
+    quote = caller.post("/models/el-dubbing/calculate-price", {"params": {"audio_url": music}}).json()
+
+    assert quote["token_cost"] == 120
+    assert caller.field(caller.generate("el-dubbing", "", audio_url=music), "tokens_spent") == 120
+    assert caller.field(caller.generate("el-dubbing", "", audio_url=music, duration=20), "tokens_spent") == 60

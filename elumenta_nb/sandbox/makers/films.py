@@ -47,6 +47,7 @@ def film(
     scene = _scene(prompt, seed, size, base)
     frames = max(round(duration_s * FRAMES_A_SECOND), 1)
     label: Image.Image | None = None
+    corner = (0, 0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "film.mp4")  # moving the index to the front of the file needs a real file
         with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as file:
@@ -62,8 +63,10 @@ def film(
             for i in range(frames):
                 drawn = scene.frame(0.05 + i / FRAMES_A_SECOND / _SCENE_S)
                 if label is None:
-                    label = caption(drawn, prompt, model)
-                drawn.paste(label, (0, 0), label)
+                    whole = caption(drawn, prompt, model)
+                    corner = (whole.getbbox() or (0, 0))[:2]
+                    label = whole.crop((*corner, *whole.size))
+                drawn.paste(label, corner, label)
                 frame = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call] # not annotated in av
                 frame.pts, frame.time_base = i, Fraction(1, FRAMES_A_SECOND)
                 file.mux(stream.encode(frame))

@@ -122,26 +122,26 @@ class Scene:
         return np.broadcast_to(column, (height, width, 3)).copy()
 
     def _backdrop(self, t: float) -> Image.Image:
-        """The sky with its glow, at full size."""
+        """The sky with its glow, twice as large as asked for: what is drawn on it is then made smooth."""
         import numpy as np
         from PIL import Image
 
-        sky = self._sky
-        height, width = sky.shape[:2]
+        height, width = self._sky.shape[:2]
         x, y, radius = self._light_at(t)
         ys, xs = np.ogrid[0:height, 0:width]
         unit = min(width, height)
         away = np.sqrt((xs - x * width) ** 2 + (ys - y * height) ** 2).astype(np.float32) / unit
         glow = (0.62 * np.exp(-((away / (radius * 2.6)) ** 2)) + 0.3 * np.exp(-away / 0.34))[:, :, None]
-        lit = sky + (np.array(self.theme.palette.light, dtype=np.float32) - sky) * np.clip(glow, 0, 1)
-        return Image.fromarray(lit.astype(np.uint8)).resize(self.size, Image.Resampling.BICUBIC)
+        lit = self._sky + (np.array(self.theme.palette.light, dtype=np.float32) - self._sky) * np.clip(glow, 0, 1)
+        sky = Image.fromarray(lit.astype(np.uint8)).resize(self.size, Image.Resampling.BICUBIC)
+        return sky.resize((self.size[0] * 2, self.size[1] * 2), Image.Resampling.NEAREST)
 
     def _light_at(self, t: float) -> tuple[float, float, float]:
         x, y, radius = self._light
         return x + 0.1 * (t - 0.35), y - 0.09 * math.sin(math.pi * t), radius
 
-    def _disc(self, canvas: Image.Image, t: float, scale: int) -> Any:
-        """A sun or moon, and stars at night, drawn on a canvas `scale` times as large."""
+    def _disc(self, canvas: Image.Image, t: float) -> Any:
+        """A sun or moon, and stars at night."""
         from PIL import ImageDraw
 
         draw = ImageDraw.Draw(canvas)
@@ -151,7 +151,7 @@ class Scene:
             for dot_x, dot_y, bright in self._dots:
                 twinkle = 0.55 + 0.45 * math.sin(6.3 * (t * 2 + bright * 5))
                 grey = int(120 + 130 * bright * twinkle)
-                r = scale * (0.6 + bright) * max(min(self.size) / 700, 0.6)
+                r = 2 * (0.6 + bright) * max(min(self.size) / 700, 0.6)
                 draw.ellipse(
                     (dot_x * width - r, dot_y * height - r, dot_x * width + r, dot_y * height + r), (grey, grey, 250)
                 )
@@ -159,51 +159,43 @@ class Scene:
         draw.ellipse((x * width - r, y * height - r, x * width + r, y * height + r), self.theme.palette.light)
         return draw
 
-    def _enlarged(self, t: float) -> tuple[Image.Image, int]:
-        from PIL import Image
-
-        backdrop = self._backdrop(t)
-        return backdrop.resize((self.size[0] * 2, self.size[1] * 2), Image.Resampling.NEAREST), 2
-
     def _land(self, t: float) -> Image.Image:
         """Ridges one behind the other, each nearer one darker and faster."""
-        canvas, scale = self._enlarged(t)
-        draw = self._disc(canvas, t, scale)
+        import numpy as np
+
+        canvas = self._backdrop(t)
+        draw = self._disc(canvas, t)
         width, height = canvas.size
         n = len(self._ridges)
-        step = max(width // 240, 2)
+        xs = np.linspace(0, width, 241)
         for i, ridge in enumerate(self._ridges):
             near = i / (n - 1)
             base = (self._horizon + 0.02 + 0.4 * near**1.15) * height
             tall = (0.1 + 0.07 * near) * height
-            points: list[tuple[float, float]] = [(0.0, float(height))]
-            for x in range(0, width + step, step):
-                u = x / width * (1.5 - 0.5 * near) * max(width / height, 0.8) + t * (0.04 + 0.3 * near**2)
-                wave = sum(weight * math.sin(frequency * u * 3.1 + phase) for frequency, phase, weight in ridge)
-                points.append((float(x), base - tall * 0.5 * wave))
-            points.append((float(width + step), float(height)))
+            u = xs / width * (1.5 - 0.5 * near) * max(width / height, 0.8) + t * (0.04 + 0.3 * near**2)
+            wave = sum(weight * np.sin(frequency * u * 3.1 + phase) for frequency, phase, weight in ridge)
+            points = _to_the_foot(xs, base - tall * 0.5 * wave, height)
             draw.polygon(points, _mix(self.theme.palette.far, self.theme.palette.near, near**0.8))
-        return canvas.reduce(scale)
+        return canvas.reduce(2)
 
     def _sea(self, t: float) -> Image.Image:
         """A sun over waves that run towards the viewer, and its path on the water."""
-        canvas, scale = self._enlarged(t)
-        draw = self._disc(canvas, t, scale)
+        import numpy as np
+
+        canvas = self._backdrop(t)
+        draw = self._disc(canvas, t)
         width, height = canvas.size
         palette, rows = self.theme.palette, 15
-        step = max(width // 240, 2)
+        xs = np.linspace(0, width, 241)
         light_x = self._light_at(t)[0] * width
         for i in range(rows):
             near = i / (rows - 1)
             base = (self._horizon + (1.02 - self._horizon) * near**1.5) * height
             tall = (0.002 + 0.02 * near) * height
             _, phase, _ = self._ridges[i % 6][i % 4]
-            points: list[tuple[float, float]] = [(0.0, float(height))]
-            for x in range(0, width + step, step):
-                u = x / width * (14 - 10 * near)
-                swell = math.sin(u + phase * 3 + 6.28 * t * (1 + i % 3)) + 0.5 * math.sin(2.3 * u - phase - 6.28 * t)
-                points.append((float(x), base - (tall * swell if i else 0)))
-            points.append((float(width + step), float(height)))
+            u = xs / width * (14 - 10 * near)
+            swell = np.sin(u + phase * 3 + 6.28 * t * (1 + i % 3)) + 0.5 * np.sin(2.3 * u - phase - 6.28 * t)
+            points = _to_the_foot(xs, base - tall * swell * (i > 0), height)
             colour = _mix(palette.far, palette.near, near**0.7)
             draw.polygon(points, colour)
             glint = (0.03 + 0.13 * near) * width * (0.75 + 0.25 * math.sin(phase * 9 + 6.28 * t * 2))
@@ -214,7 +206,7 @@ class Scene:
             draw.rounded_rectangle(
                 (light_x - glint, y, light_x + glint, y + thick * 2), thick, _mix(colour, palette.light, 0.55)
             )
-        return canvas.reduce(scale)
+        return canvas.reduce(2)
 
     def _lights(self, t: float) -> Image.Image:
         """Soft discs of light in front of the sky, as through a lens out of focus."""
@@ -240,6 +232,12 @@ class Scene:
         del mid
         image = Image.fromarray(np.clip(field, 0, 255).astype(np.uint8))
         return image.filter(ImageFilter.GaussianBlur(unit / 260)).resize(self.size, Image.Resampling.BICUBIC)
+
+
+def _to_the_foot(xs: Any, ys: Any, height: int) -> list[tuple[float, float]]:
+    """The polygon below a line."""
+    line = list(zip(xs.tolist(), ys.tolist(), strict=True))
+    return [(line[0][0], float(height)), *line, (line[-1][0], float(height))]
 
 
 def _mix(a: tuple[int, int, int], b: tuple[int, int, int], share: float) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from elumenta_nb._language import gettext as _, ngettext, number
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["answer", "ocr", "pieces", "transcript"]
+__all__ = ["answer", "long_answer", "ocr", "pieces", "transcript"]
 
 _JSON = re.compile(r"\bjson\b", re.IGNORECASE)
 _LIST = re.compile(r"\b(?:json (?:array|list)|array of|list of objects)\b", re.IGNORECASE)
@@ -116,6 +116,14 @@ def _as_code(asked: str, model: str, facts: Mapping[str, Any]) -> str:
 def _shortened(text: str, max_tokens: int) -> str:
     """About `max_tokens` LLM tokens of it, a token taken as a word or four characters."""
     return text[: max(max_tokens, 1) * 4].rstrip() if len(text) > max_tokens * 4 else text
+
+
+def long_answer(model: str, words: int) -> str:
+    """An answer of so many words, in lines of twelve."""
+    said = f"SANDBOX: made by the sandbox, not by {model}.".split()
+    said += [f"word{i}" for i in range(len(said), words)]
+    lines = [" ".join(said[i : i + 12]) for i in range(0, max(words, 1), 12)]
+    return "\n".join(lines[:-1] + [" ".join(said[(len(lines) - 1) * 12 : words])])
 
 
 def pieces(text: str) -> list[str]:
