@@ -72,6 +72,13 @@ class Lab:
         where = "doc" if single else "lab"  # "doc" shows the one document, without a side bar
         return f"http://127.0.0.1:{self.port}/{where}/tree/{notebook}?token={self.token}&reset"
 
+    def _api(self, method: str, what: str) -> bytes:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        url = f"http://127.0.0.1:{self.port}/api/{what}"
+        request = urllib.request.Request(url, method=method, headers={"Authorization": f"token {self.token}"})
+        with opener.open(request, timeout=30) as answer:
+            return answer.read()
+
     def _environment(self) -> dict[str, str]:
         folders = {
             "ELUMENTA_HOME": "home",
@@ -100,12 +107,11 @@ class Lab:
 
     def _wait(self, server: subprocess.Popen[bytes]) -> None:
         ends = time.monotonic() + 60
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while time.monotonic() < ends:
             if server.poll() is not None:
                 break
             try:
-                opener.open(f"http://127.0.0.1:{self.port}/api?token={self.token}", timeout=5).close()
+                self._api("GET", "status")
             except OSError:
                 time.sleep(0.2)
             else:
