@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "Picture", "drawn_poster", "pixels", "poster", "preview"]
+__all__ = ["MAX_PIXELS", "Picture", "converted", "drawn_poster", "pixels", "poster", "preview"]
 
 MAX_PIXELS: Final = 40_000_000
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
@@ -70,6 +70,25 @@ def pixels(path: Path) -> tuple[int, int] | None:
 
             with PIL.Image.open(file, formats=_FORMATS) as image:
                 return image.size
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
+def converted(path: Path, mime: str) -> bytes | None:
+    """The whole picture as PNG, JPEG or WebP; ``None`` where it cannot be read or is none of these."""
+    kind = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}.get(mime)
+    if kind is None:
+        return None
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _opened(file)
+            if image is None:
+                return None
+            image = _upright(image, max(image.size))
+            out = io.BytesIO()
+            (_flat(image) if kind == "JPEG" else image).save(out, kind, quality=92)
+            return out.getvalue()
     except Exception:  # noqa: BLE001 - as above
         return None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from ._language import tokens as _tokens
-from ._preview import preview
+from ._preview import converted, preview
 from ._render import EMBED_BYTES, PICTURE_BYTES, File, Shown, Viewer, bundle, embeds, file_facts, link
 from ._saved import save_copy
 
@@ -159,11 +160,15 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Write a copy of the file, or the text, to `path` (a file, or a folder); the path written.
 
-        Raises `BadParam` where that cannot be written or would replace a file that is not an earlier copy.
+        A picture becomes PNG, JPEG or WebP as the path's extension says. Raises `BadParam` where that cannot be
+        written or would replace a file that is not an earlier copy.
         """
         folders = [self.folder] if self.folder else []
         if self.media:
-            return save_copy(self.media[0].path, path, name=self.media[0].path.name, folders=folders)
+            item = self.media[0]
+            asked = _PICTURES.get(PurePath(path).suffix.lower(), item.mime)
+            other = converted(item.path, asked) if asked != item.mime and item.mime in _PICTURES.values() else None
+            return save_copy(other or item.path, path, name=item.path.name, folders=folders)
         name = f"{self.category or 'text'}-{self.take_id or self.id or 'result'}.txt"
         return save_copy((self.text or "").encode("utf-8", "replace"), path, name=name, folders=folders)
 
@@ -295,4 +300,5 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
+_PICTURES: Final = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 _SHAPES: Final = {"json": _json_or_text, "code": code_of}

@@ -14,6 +14,7 @@ import json
 import re
 import secrets
 import threading
+import time
 import unicodedata
 from collections import OrderedDict
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from ._sniff import FileType, measure, sniff_file
 from ._values import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ._values import Call, Reply, Reuse
 
@@ -42,6 +43,7 @@ FINGERPRINT_VERSION: Final = 1
 NEED_BYTES: Final = 32 * 1024 * 1024
 POSTER_BYTES: Final = 48 * 1024
 _RUNS: Final = 512
+_TRIED_S: Final = 5.0
 
 
 class Store:
@@ -58,7 +60,8 @@ class Store:
         self.note = ""
         self._refused = False
         self._lock = threading.RLock()
-        self._indexes = (Index(self._wanted), Index(self._fallback))
+        self._indexes = tuple(Index(folder) for folder in dict.fromkeys((self._wanted, self._fallback)))
+        self._tried: dict[Path, float] = {}
         self._claims: OrderedDict[str, set[str]] = OrderedDict()
         self._hashed: dict[Path, tuple[int, int, int]] = {}
         self._bad: dict[Path, str] = {}
@@ -84,14 +87,14 @@ class Store:
         """The folder new takes go to, made and tried; the fallback where the wanted one cannot be written."""
         with self._lock:
             if not self._refused:
-                why_not = unwritable(self._wanted)
+                why_not = self._unwritable(self._wanted)
                 if not why_not:
                     return self._wanted
                 self._refused = True
                 self.note = _("{folder} cannot be written ({why}); results go to {fallback}.").format(
                     folder=self._wanted, why=why_not, fallback=self._fallback
                 )
-            why_not = unwritable(self._fallback)
+            why_not = self._unwritable(self._fallback)
             if why_not:
                 raise ConfigError(
                     _("Results can be stored neither in {folder} nor in {fallback} ({why}).").format(
@@ -100,6 +103,15 @@ class Store:
                     hint=_("Set ELUMENTA_MEDIA_DIR to a folder you can write to, or free space."),
                 )
             return self._fallback
+
+    def _unwritable(self, folder: Path) -> str:
+        """Tried at most every few seconds: a loop of short texts need not try before each."""
+        if folder.is_dir() and time.monotonic() - self._tried.get(folder, -_TRIED_S) < _TRIED_S:
+            return ""
+        why_not = unwritable(folder)
+        if not why_not:
+            self._tried[folder] = time.monotonic()
+        return why_not
 
     def _folders(self) -> tuple[Path, ...]:
         return (self._wanted, self._fallback)
@@ -137,7 +149,12 @@ class Store:
         others = {take.api for index in self._indexes for take in index.takes()} - {api} if policy == "only" else set()
         for origin in [api, *sorted(others, key=lambda other: (other == SANDBOX, other))]:
             wanted = fingerprint(call, origin)
-            found = [take for index in self._indexes for take in index.of(wanted)]
+            found = [
+                take
+                for index in self._indexes
+                for take in index.of(wanted)
+                if (take.api, take.category, take.model) == (origin, call.category, call.model)
+            ]
             yield from preferred(found, call)
 
     def _claimed(self, run: str) -> set[str]:
@@ -161,18 +178,21 @@ class Store:
 
     def take(self, take_id: str) -> Take | None:
         """The take of that id, if it is sound."""
-        return next((take for take in self.takes() if take.id == take_id), None)
+        return next(self._where(lambda take: take.id == take_id), None)
 
     def of_call(self, call_id: int, api: str) -> Take | None:
         """The take that the ledger's row bought."""
-        return next((take for take in self.takes() if take.call_id == call_id and take.api == api), None)
+        return next(self._where(lambda take: take.call_id == call_id and take.api == api), None)
 
     def takes(self) -> list[Take]:
-        """All sound takes, the oldest first."""
+        """All sound takes, the oldest first; every file is compared with its hash."""
+        return sorted(self._where(lambda _take: True), key=lambda take: (take.created_at, take.id))
+
+    def _where(self, wanted: Callable[[Take], bool]) -> Iterator[Take]:
         with self._lock:
             self._refresh()
-            found = [take for index in self._indexes for take in index.takes()]
-            return sorted(filter(self._sound, found), key=lambda take: (take.created_at, take.id))
+            found = [take for index in self._indexes for take in index.takes() if wanted(take)]
+            return iter([take for take in found if self._sound(take)])
 
     @property
     def damaged(self) -> dict[Path, str]:
@@ -182,7 +202,7 @@ class Store:
             return {**{path: why for index in self._indexes for path, why in index.damaged.items()}, **self._bad}
 
     def _refresh(self, *, force: bool = False) -> None:
-        for index in dict.fromkeys(self._indexes):
+        for index in self._indexes:
             index.refresh(force=force)
         gone = [path for path in self._bad if not path.exists()]
         for path in gone:
