@@ -7,7 +7,7 @@ row, and while no identical request is still waiting for its own answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ._errors import ElumentaError, OutcomeUnknown
@@ -91,7 +91,19 @@ async def _adopt(services: Services, order: Order, sought: Sought) -> Reply | No
     if not await services.writer.claim(order.call_id, reply.id):
         return None  # another kernel was quicker: look again
     order.generation_id = reply.id
-    return reply
+    return await _whole(services, reply)
+
+
+async def _whole(services: Services, item: Reply) -> Reply:
+    """The reply of a generation found in the history: one of the two families lists no texts (api section 10)."""
+    if item.status != "completed" or item.text is not None or item.url is not None:
+        return item
+    assert item.id is not None
+    try:
+        told = await services.client.poll(item.id)
+    except ElumentaError:
+        return item
+    return replace(told, tokens=item.tokens if told.tokens is None else told.tokens) if told.status else item
 
 
 def _siblings(services: Services, order: Order, sought: Sought) -> list[tuple[float, int]] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from ._config import Settings, load
@@ -15,6 +16,8 @@ from ._language import gettext as _
 from ._runtime import Runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ._engine import Engine
     from ._generation import Services
     from ._ledger import Ledger
@@ -29,6 +32,8 @@ runtime: Final = Runtime()  # one background loop for the process, whatever sess
 
 class Wiring:
     """What a session is made of. Nothing is opened before it is needed; `close` undoes it, and it can begin again."""
+
+    sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # a seam: tests wait less
 
     def __init__(self, **settings: Any) -> None:
         self._arguments = settings
@@ -95,6 +100,7 @@ class Wiring:
             api=api,
             account=self._ask_account,
             job_timeout_s=self._settings.job_timeout_s,
+            sleep=type(self).sleep,
         )
         self._engine = Engine(services)
         runtime.on_exit(client.aclose)

@@ -1,0 +1,245 @@
+"""Whatever goes wrong on the way: afterwards the ledger says what the account was charged, and nothing was bought twice."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elumenta_nb as el
+from elumenta_nb._values import Ask, Origin
+
+
+def recording(folder: Path) -> Path:
+    path = folder / "call.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\0\0" * 8000)
+    return path
+
+
+KINDS = {  # what is asked for, and the path it is posted to
+    "text": ({"model": "gpt-5"}, "/generate"),
+    "stream": ({"model": "gpt-5", "stream": True}, "/generate*"),
+    "image": ({"model": "photon-flash"}, "/generate"),
+    "job": ({"model": "luma-ray2-flash"}, "/generate"),
+    "stt": ({"model": "whisper", "prompt": None}, "/stt"),
+}
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dropped before": ("drop_before", {}),
+    "dropped after": ("drop_after", {}),
+    "body cut": ("cut_body", {}),
+    "provider error": ("status", {"code": 500}),
+    "bad gateway after": ("status", {"code": 502, "body": "", "processed": True}),
+    "bad gateway before": ("status", {"code": 502, "body": "<html>"}),
+    "gateway timeout": ("status", {"code": 504, "body": "", "processed": True}),
+    "overloaded": ("status", {"code": 503}),
+    "overloaded, no body": ("status", {"code": 503, "body": "", "processed": True}),
+    "limit": ("ratelimit", {"retry_after": 1}),
+    "garbage": ("garbage", {}),
+    "web page": ("html", {"processed": True}),
+    "failed": ("fail", {}),
+}
+
+
+def ask_for(kind: str, folder: Path) -> dict[str, Any]:
+    ask, _path = KINDS[kind]
+    return {**ask, **({"input": str(recording(folder))} if kind == "stt" else {})}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_any_fault_the_ledger_equals_the_account(world, tmp_path, kind, fault):
+    name, options = FAULTS[fault]
+    world.server.fault(name, path=KINDS[kind][1], method="POST", **options)
+
+    try:
+        results = world.buy(**{"prompt": "a quiet harbour", **ask_for(kind, tmp_path)})
+    except el.ElumentaError as error:
+        results = []
+        assert error.spent in ("no", "maybe"), error
+        assert len(error._render_traceback_()) <= 10
+    world.settle()
+
+    assert world.booked == world.charged
+    made = [row for row in world.history if row["status"] == "completed"]
+    assert len(made) <= 1, "bought twice"
+    assert len(results) == len(made) or not results, "a result without a generation"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_was_lost_is_found_and_returned_as_if_nothing_had_happened(world, dialect, tmp_path, kind):
+    path = "/generate" if dialect == "b" and kind == "stream" else KINDS[kind][1]  # b streams from /generate
+    world.server.fault("drop_after", path=path, method="POST")
+
+    (result,) = world.buy(**{"prompt": "a quiet harbour", **ask_for(kind, tmp_path)})
+
+    assert result.status == "completed"
+    assert result.tokens == world.charged > 0
+    assert world.posts(path.replace("*", "/stream")) == 1
+    assert result.text or (result.path and result.path.stat().st_size > 0)
+
+
+def test_a_request_that_never_arrived_is_not_charged_and_says_that_it_may_not_have_been(world):
+    world.server.fault("drop_before", path="/generate", method="POST")
+
+    with pytest.raises(el.OutcomeUnknown) as caught:
+        world.buy("gpt-5")
+
+    assert caught.value.spent == "maybe"
+    assert caught.value.tokens == 2
+    assert f"%elumenta recover {caught.value.call_id}" in caught.value.hint
+    assert world.posts() == 1, "a paid request is never sent again blindly"
+    assert world.session.jobs().loc[caught.value.call_id, "held"] == 2
+
+
+def test_an_open_call_that_no_history_shows_is_released_when_its_grace_is_over(world, monkeypatch):
+    world.server.fault("drop_before", path="/generate", method="POST")
+    with pytest.raises(el.OutcomeUnknown):
+        world.buy("gpt-5")
+    monkeypatch.setattr("elumenta_nb._recovery.GRACE_S", -1.0)
+
+    world.settle()
+
+    assert world.session.jobs().empty
+    assert world.booked == world.charged == 0
+
+
+def test_two_identical_prompts_in_flight_are_not_mistaken_for_each_other(world):
+    """The first is dropped before it is processed; the second is answered. One generation, one charge, one owner."""
+    world.server.fault("drop_before", path="/generate", method="POST")
+
+    with pytest.raises(el.OutcomeUnknown) as caught:
+        world.buy("gpt-5", count=2)
+
+    (done,) = caught.value.results
+    assert done.tokens == 2
+    world.settle()
+    assert world.booked == world.charged == 2
+    frame = world.session.spend(columns="all")
+    owners = frame["generation_id"].dropna()
+    assert owners.is_unique
+
+
+def test_two_identical_lost_answers_are_both_found(world):
+    world.server.fault("drop_after", path="/generate", method="POST", times=2)
+
+    results = world.buy("gpt-5", count=2)
+
+    assert len({result.generation_id for result in results}) == 2
+    assert world.booked == world.charged == 4
+
+
+def test_a_failed_generation_costs_nothing_and_says_why(world):
+    world.server.fault("fail", path="/generate", reason="Provider error: content policy violation")
+
+    with pytest.raises(el.GenerationFailed, match="content policy violation") as caught:
+        world.buy("photon-flash")
+
+    assert caught.value.spent == "no"
+    assert world.booked == world.charged == 0
+    assert world.session.spend(columns="all")["status"].tolist() == ["failed"]
+
+
+def test_a_download_shorter_than_promised_is_fetched_again(world):
+    world.server.fault("cut_body", path="/storage/*", method="GET")
+
+    (result,) = world.buy("photon-flash")
+
+    assert result.path.stat().st_size > 0
+    assert world.posts() == 1
+
+
+def test_a_file_that_cannot_be_fetched_is_paid_kept_and_fetched_later_for_nothing(world):
+    world.server.fault("status", path="*storage*", method="GET", code=404, times=50)
+
+    with pytest.raises(el.DownloadFailed) as caught:
+        world.buy("photon-flash")
+
+    assert caught.value.spent == "yes"
+    assert caught.value.tokens == world.charged == world.booked == 1
+    world.server.faults.clear()
+    result = world.session.show(caught.value.call_id)
+    assert result.path.stat().st_size > 0
+    assert world.charged == 1
+    assert world.posts() == 1
+
+
+def test_a_charge_above_the_quote_is_booked_said_and_learned(world):
+    world.session.price(Ask(model="gpt-5"))
+    services = world.session.services()
+    resolved = world.session.resolve(Ask(model="gpt-5"))
+    quote = services.prices.peek(resolved)
+    services.prices._quotes[("gpt-5", "")] = type(quote)(tokens=1, minimum=1, maximum=1)
+
+    (result,) = world.buy("gpt-5")
+
+    assert result.tokens == world.charged == world.booked == 2
+    assert result.quoted == 1
+    assert "quoted 1, charged 2" in result.receipt.note
+    assert services.prices.held(resolved, services.prices.peek(resolved)) == 2
+
+
+def test_a_stream_cut_in_the_middle_is_completed_from_the_history(world):
+    world.server.fault("stream_cut", path="/generate*", after_pieces=3)
+
+    (result,) = world.buy("gpt-5", stream=True)
+
+    assert result.tokens == world.charged == world.booked == 2
+    assert result.text
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422])
+def test_a_refusal_is_final_and_free(world, status):
+    world.session.price(Ask(model="gpt-5"))
+    world.server.fault("status", path="/generate", method="POST", code=status, times=2)
+    expected = {401: el.AuthFailed, 402: el.InsufficientTokens, 403: el.PlanRequired, 404: el.NotFound}
+
+    with pytest.raises(expected.get(status, el.Rejected)) as caught:
+        world.buy("gpt-5")
+
+    assert caught.value.spent == "no"
+    assert world.posts() == 1
+    assert world.booked == world.charged == 0
+    assert world.session.jobs().empty
+
+
+def test_a_balance_too_low_is_told_by_the_server_and_nothing_is_booked(world_of):
+    world = world_of(balance=1)
+
+    with pytest.raises(el.InsufficientTokens) as caught:
+        world.buy("gpt-5")
+
+    assert caught.value.spent == "no"
+    assert world.booked == world.charged == 0
+
+
+def test_the_limit_of_the_hour_is_waited_for_when_short_and_told_when_long(world):
+    world.session.price(Ask(model="gpt-5"))
+    world.server.fault("ratelimit", path="/generate", retry_after=1)
+    (result,) = world.buy("gpt-5")
+    assert result.tokens == 2
+
+    world.server.fault("ratelimit", path="/generate", retry_after=847)
+    with pytest.raises(el.RateLimited) as caught:
+        world.buy("gpt-5")
+
+    assert caught.value.retry_after == 847
+    assert caught.value.spent == "no"
+    assert world.booked == world.charged == 2
+
+
+def test_a_count_that_partly_fails_tells_what_was_done(world):
+    world.server.fault("fail", path="/generate")
+
+    with pytest.raises(el.GenerationFailed, match="3 of 4 done, 6 tokens spent") as caught:
+        world.buy("gpt-5", count=4)
+
+    assert len(caught.value.results) == 3
+    assert caught.value.spent == "yes"
+    assert world.booked == world.charged == 6
+    assert Origin().source == "python"
