@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .replies import Dialect
     from .rows import Generation
 
-__all__ = ["Asked", "checked", "read_body", "source_of"]
+__all__ = ["Asked", "checked", "input_s", "read_body", "source_of", "sources_of"]
 
 _OWN: Final = {"model", "prompt", "text", "messages", "system", "stream", "params", "assistant_id"}
 _FILE: Final = re.compile(r"/storage/generations/([\w]+)\.\w+")
@@ -186,3 +186,19 @@ def source_of(param: Param, value: Any, stored: Callable[[int], Generation | Non
         raise Refusal(400, "bad_request", f"{param.name}: needs {param.accepts}, this is {makes}", {param.name: value})
     facts = {name: media[name] for name in ("width", "height", "duration_s") if name in media}
     return {"generation": row.id, "prompt": row.prompt, **facts}
+
+
+def sources_of(
+    category: Category, model: Model, params: Mapping[str, Any], stored: Callable[[int], Generation | None]
+) -> dict[str, dict[str, Any]]:
+    """What each input of a call means, by its parameter. Raises `Refusal`."""
+    return {
+        param.name: source_of(param, params[param.name], stored)
+        for param in catalog().params_of(category, model)
+        if param.type == "input" and param.name in params
+    }
+
+
+def input_s(sources: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """The length of the recording a call works on, where the sandbox made it."""
+    return next((float(row["duration_s"]) for row in sources.values() if "duration_s" in row), None)

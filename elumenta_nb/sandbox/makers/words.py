@@ -122,8 +122,8 @@ def long_answer(model: str, words: int) -> str:
     """An answer of so many words, in lines of twelve."""
     said = f"SANDBOX: made by the sandbox, not by {model}.".split()
     said += [f"word{i}" for i in range(len(said), words)]
-    lines = [" ".join(said[i : i + 12]) for i in range(0, max(words, 1), 12)]
-    return "\n".join(lines[:-1] + [" ".join(said[(len(lines) - 1) * 12 : words])])
+    said = said[: max(words, 1)]
+    return "\n".join(" ".join(said[i : i + 12]) for i in range(0, len(said), 12))
 
 
 def pieces(text: str) -> list[str]:
