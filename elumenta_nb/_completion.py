@@ -1,4 +1,4 @@
-"""Completion of the magic's line, in IPython and Jupyter: verbs, categories, models with their prices, options, values.
+"""Completion of the magic's line: verbs, categories, models with their prices, options, values.
 
 Answers from the table alone: no network, no ledger, a millisecond or two.
 """
@@ -6,9 +6,7 @@ Answers from the table alone: no network, no ledger, a millisecond or two.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
-
-from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+from typing import TYPE_CHECKING
 
 from ._catalog import catalog
 from ._options import COMMON, HELP, Option, options_of
@@ -18,32 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ._catalog import Category, Model
-    from ._session import Session
 
-__all__ = ["complete", "matcher"]
+__all__ = ["complete"]
 
-_LINE: Final = re.compile(r"(?:^|=)\s*(%{1,2})elumenta[ \t]+(.*)$", re.DOTALL)
 Found = tuple[str, str]  # what to insert, and what it is (a price, a kind)
-
-
-def matcher(session: Callable[[], Session]) -> Any:
-    """A matcher for IPython; `session` is asked only for names it holds in memory."""
-
-    @context_matcher()  # type: ignore[untyped-decorator]  # IPython's decorators are untyped
-    def elumenta_matcher(context: CompletionContext) -> Any:
-        line = context.text_until_cursor
-        found = _LINE.search(line)
-        if found is None or (found[1] == "%%" and context.cursor_line > 0):
-            return {"completions": [], "suppress": False}
-        fragment, matches = complete(found[2], chats=lambda: list(session().chats))
-        return {
-            "completions": [SimpleCompletion(text=text, type=kind) for text, kind in matches],
-            "matched_fragment": fragment,
-            "suppress": True,
-            "ordered": True,
-        }
-
-    return elumenta_matcher
 
 
 def complete(line: str, *, chats: Callable[[], list[str]] = list) -> tuple[str, list[Found]]:

@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ._errors import AuthFailed, redact
-from ._keys import PLACEHOLDER
 from ._language import gettext as _
 from ._shell import InputRejected
 
@@ -57,6 +56,8 @@ class KeyGuard(ast.NodeTransformer):
                     "Enter it where it does not show: %elumenta login"
                 ),
             )
+        from ._keys import PLACEHOLDER
+
         if PLACEHOLDER in self._source and _ASSIGNS.search(self._source.replace(PLACEHOLDER, "")):
             raise KeyInCell(
                 _("nb_YOUR_API_KEY is the placeholder of the documentation, not a key."),

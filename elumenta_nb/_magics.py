@@ -1,207 +1,62 @@
-"""The magic `elumenta`: reads a line, asks the session, returns the value. Everything else is somewhere else.
+"""The magic `elumenta` and its loading: hooks of the shell, and nothing that takes time.
 
-`load_ipython_extension` and its undoing are what `%load_ext elumenta_nb` calls; loading opens nothing and prints nothing.
+`%load_ext elumenta_nb` opens nothing, writes nothing and prints nothing; what a line does is in `_cells`.
 """
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from . import _cards, _receipt, _session, _verbs
-from ._asks import ask_of
-from ._catalog import catalog, closest
-from ._completion import matcher
-from ._errors import BadParam, ElumentaError, UnknownModel
 from ._guard import KeyGuard
-from ._language import gettext as _, ngettext, tokens
-from ._parser import parse
-from ._progress import Live, Record, Subject
 from ._shell import Shell
-from ._surroundings import Receipts
-from ._template import render
-from ._values import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ._parser import Line
-    from ._result import Result
+    from ._cells import Cells
     from ._session import Session
 
-__all__ = ["ElumentaMagics", "Results", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["ElumentaMagics", "load_ipython_extension", "unload_ipython_extension"]
 
+_LINE: Final = re.compile(r"(?:^|=)\s*(%{1,2})elumenta[ \t]+(.*)$", re.DOTALL)
 _FIRST_LINE: Final = re.compile(r"\s*%%elumenta\b")
 
 
-class Results(list[Any]):
-    """The results of one cell; each of them is shown above, so the list itself shows as a line."""
+def _current() -> Session:
+    from ._session import current
 
-    def __repr__(self) -> str:
-        shown = ", ".join(result.path.name if result.path else _("call {id}").format(id=result.id) for result in self)
-        return ngettext("{n} result", "{n} results", len(self)) + (f": {shown}" if shown else "")
+    return current()
 
 
 @magics_class
 class ElumentaMagics(Magics):
     """`%%elumenta CATEGORY [MODEL] [options]` and `%elumenta VERB`."""
 
-    def __init__(self, shell: InteractiveShell, session: Callable[[], Session] = _session.current) -> None:
+    def __init__(self, shell: InteractiveShell, session: Callable[[], Session] = _current) -> None:
         super().__init__(shell)
         self.ip: Any = shell
         self.session = session
         self.front = Shell(shell)
         self.guard = KeyGuard(shell)
-        self._last: tuple[Ask, Line] | None = None
+        self._cells: Cells | None = None
         self._matcher = matcher(session)
 
     @no_var_expand
     @line_cell_magic
     def elumenta(self, line: str = "", cell: str | None = None) -> Any:
         """Make text, images, video, music and speech with Elumenta, and know what it costs: %elumenta -h"""
-        try:
-            return self._run(line, cell)
-        except KeyboardInterrupt as stop:
-            if not hasattr(stop, "_render_traceback_"):
-                _shorten(stop, [_("Nothing was charged.")])
-            raise
+        if self._cells is None:
+            from ._cells import Cells
 
-    def _run(self, line: str, cell: str | None) -> Any:
-        read = parse(line, verbs=_verbs.VERBS, lookup=self._category_of, fill=self._filled)
-        if read["help"]:
-            return _verbs.help_page(read.verb or read.model or (read.category.name if read.category else ""))
-        if read.category is not None and not read.verb:
-            return self._generate(read, line, cell)
-        if cell is not None and cell.strip():
-            raise BadParam(
-                _("A verb stands on a line of its own: {line}").format(line=f"%elumenta {line}".strip()),
-                hint=_("A prompt needs a category or a model: %%elumenta text"),
-            )
-        desk = _verbs.Desk(self.session(), self.front, self._again)
-        return _verbs.VERBS[read.verb].run(desk, read) if read.verb else _verbs.status(desk)
-
-    def _filled(self, text: str) -> str:
-        return render(text, self.front.namespace)
-
-    def _category_of(self, word: str) -> str:
-        """The category of a slug the table does not have; the server is asked unless it is a misspelt verb."""
-        table = catalog()
-        words = [
-            *_verbs.VERBS,
-            *table.categories,
-            *(alias for row in table.categories.values() for alias in row.aliases),
-        ]
-        if not (near := closest(word, words)):
-            try:
-                return self.session().resolve(Ask(model=word)).category.name
-            except UnknownModel as error:
-                if word in table.older:
-                    raise
-                near = closest(word, [*words, *table.models, *self.session().served_models()])
-                if near is None:
-                    raise error from None
-            except ElumentaError:
-                near = closest(word, table.models)
-        raise UnknownModel(
-            _("There is no verb, category or model {word!r}.").format(word=word),
-            hint=_("Did you mean {name}?").format(name=near) if near else _("What can be said: %elumenta help"),
-        )
-
-    def _generate(self, read: Line, line: str, cell: str | None) -> Any:
-        body = cell if cell is None or read["raw"] else self._filled(cell)
-        ask = ask_of(read, body, self.front.namespace)
-        if read["quote"]:
-            return _cards.price(self.session().resolve(ask), *self.session().price(ask), ask.count)
-        self._last = (ask, read)
-        if read["background"]:
-            return self._in_background(ask, read)
-        result = self._buy(ask, read, owns_cell=cell is not None)
-        if read["quiet"] and (cell is not None or self.front.is_statement(line)):
-            return None
-        return result
-
-    def _again(self) -> Any:
-        if self._last is None:
-            raise BadParam(_("There is no generation to repeat in this kernel yet."))
-        ask, read = self._last
-        return self._buy(replace(ask, fresh=True), read, owns_cell=True)
-
-    def _in_background(self, ask: Ask, read: Line) -> Any:
-        from ._api import Pending
-        from ._background import follow
-
-        handle = self.session().submit(ask, self.front.origin(read["tag"] or ()))
-        if not read["quiet"]:
-            follow(handle, self.front, self._subject(ask))
-        value = handle if ask.count > 1 else Pending(handle)
-        self._bind(read, value)
-        return value
-
-    def _subject(self, ask: Ask) -> Subject:
-        resolved = self.session().resolve(ask)
-        return Subject(model=resolved.model.slug, typical_s=resolved.typical_s, count=ask.count)
-
-    def _buy(self, ask: Ask, read: Line, *, owns_cell: bool) -> Any:
-        """Run it with a live view; show what belongs above the value, and the receipt under it."""
-        from ._markdown import safe_markdown
-
-        session, quiet = self.session(), bool(read["quiet"])
-        live = Live(self.front, self._subject(ask), safe=safe_markdown, owns_cell=owns_cell, is_seen=not quiet)
-        slot = ""
-        try:
-            results = session.run(ask, self.front.origin(read["tag"] or ()), live)
-        except KeyboardInterrupt as stop:
-            live.close()
-            _explain(stop, live.record, ask)
-            raise
-        except ElumentaError as error:
-            slot = live.close()
-            done: list[Result] = getattr(error, "results", [])
-            self._bind(read, Results(done) if ask.count > 1 else (done[0] if done else None))
-            self._show_all(done, quiet=quiet)
-            self._receipt(live.record, slot, quiet=quiet, failed=error)
-            raise
-        slot = live.close()
-        value = Results(results) if ask.count > 1 else results[0]
-        self._bind(read, value)
-        if ask.count > 1:
-            self._show_all(results, quiet=quiet)
-        if ask.shape == "code" and not results[0].reused:
-            self.front.next_cell(str(results[0].value))
-        self._receipt(live.record, slot, quiet=quiet, note=self._note(ask))
-        return value
-
-    def _note(self, ask: Ask) -> str:
-        if ask.model is not None:
-            return ""
-        return _("the cheapest of {category}").format(category=ask.category)
-
-    def _bind(self, read: Line, value: Any) -> None:
-        if read["out"] and value is not None:
-            self.front.namespace[read["out"]] = value
-
-    def _show_all(self, results: Sequence[Result], *, quiet: bool) -> None:
-        for result in results if not quiet else ():
-            data, metadata = result._repr_mimebundle_()
-            self.front.show(data, metadata)
-
-    def _receipt(
-        self, record: Record, slot: str, *, quiet: bool, note: str = "", failed: ElumentaError | None = None
-    ) -> None:
-        if quiet:
-            return
-        if record.receipts:
-            Receipts.of(self.front).add([_receipt.together(record.receipts, note=note)], slot)
-        elif slot and failed is not None:
-            self.front.update(slot, _receipt.said(failed.money()))  # takes the place of the progress line
-
-    # ---------------------------------------------------------------- loading
+            self._cells = Cells(self.front, self.session)
+        return self._cells.run(line, cell)
 
     def attach(self) -> None:
         ip = self.ip
@@ -238,29 +93,26 @@ class ElumentaMagics(Magics):
         ]
 
 
-def _explain(stop: KeyboardInterrupt, record: Record, ask: Ask) -> None:
-    """Let an interrupt say what may still be charged and how to get it."""
-    at_risk = sum(event.at_risk for event in record.stopped if event.status != "cancelled")
-    calls = [event.call_id for event in record.stopped if event.status != "cancelled" and event.call_id is not None]
-    if not record.stopped and record.sent:  # interrupted again before the last word
-        calls = list(record.call_ids.values())
-        at_risk = record.price or 0
-    lines = []
-    if calls or at_risk:
-        lines.append(_("Up to {tokens} may still be charged.").format(tokens=tokens(at_risk)))
-        one = f" {calls[0]}" if len(calls) == 1 else ""
-        lines.append("→ " + _("To get it: {line}").format(line=f"%elumenta recover{one}"))
-    elif not record.receipts:
-        lines.append(_("Nothing was charged."))
-    if record.receipts and ask.count > 1:
-        lines.append(ngettext("{n} is done: %elumenta spend", "{n} are done: %elumenta spend", len(record.receipts)))
-    _shorten(stop, lines)
+def matcher(session: Callable[[], Session]) -> Any:
+    """A matcher for IPython; `session` is asked only for names it holds in memory."""
 
+    @context_matcher()  # type: ignore[untyped-decorator]  # IPython leaves it untyped
+    def elumenta_matcher(context: CompletionContext) -> Any:
+        line = context.text_until_cursor
+        found = _LINE.search(line)
+        if found is None or (found[1] == "%%" and context.cursor_line > 0):
+            return {"completions": [], "suppress": False}
+        from ._completion import complete
 
-def _shorten(stop: KeyboardInterrupt, lines: list[str]) -> None:
-    """Show an interrupt in a few lines: IPython asks the exception itself."""
-    shown = [f"\x1b[31mKeyboardInterrupt\x1b[0m: {_('stopped waiting.')}", *lines]
-    stop._render_traceback_ = lambda: shown  # type: ignore[attr-defined]  # an attribute of this one exception
+        fragment, matches = complete(found[2], chats=lambda: list(session().chats))
+        return {
+            "completions": [SimpleCompletion(text=text, type=kind) for text, kind in matches],
+            "matched_fragment": fragment,
+            "suppress": True,
+            "ordered": True,
+        }
+
+    return elumenta_matcher
 
 
 def with_body(lines: list[str]) -> list[str]:

@@ -6,12 +6,9 @@ nothing of calls and prices.
 
 from __future__ import annotations
 
-import asyncio
-import getpass
 import hashlib
 import os
 import re
-import socket
 import uuid
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -19,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.error import InputRejected
 
-from ._values import Origin
-
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Mapping
 
-    from ._values import Surface
+    from ._values import Origin, Surface
 
 __all__ = ["InputRejected", "Shell"]
 
@@ -116,6 +112,8 @@ class Shell:
 
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The kernel's own loop, where displays of a background call are updated."""
+        import asyncio
+
         if not self.is_kernel:
             return None
         try:
@@ -127,6 +125,10 @@ class Shell:
 
     def origin(self, tags: Iterable[str] = (), *, source: Surface = "magic") -> Origin:
         """The origin of a call made by the running cell."""
+        import socket
+
+        from ._values import Origin
+
         digest = hashlib.sha256(self.source.strip().encode("utf-8", "replace")).hexdigest()[:16] if self.source else ""
         count = getattr(self.ip, "execution_count", None)
         if count is not None and self._cell.is_stored:
@@ -195,6 +197,8 @@ def _label(source: str) -> str:
 def _user(environ: Mapping[str, str]) -> str:
     if name := environ.get("JUPYTERHUB_USER"):
         return name
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

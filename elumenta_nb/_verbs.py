@@ -19,7 +19,6 @@ from ._markdown import safe_markdown
 from ._options import N_, Option, among, whole
 from ._parser import Grammar
 from ._progress import Front, Live, Subject
-from ._session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ._help import Page
     from ._parser import Line
     from ._result import Result
+    from ._session import Session
     from ._values import Origin
 
 __all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "help_page", "status"]
@@ -60,7 +60,6 @@ class Verb(Grammar):
     usage: str
     help: str
     run: Callable[[Desk, Line], Any]
-    needs: str = ""  # what the session must be able to do, where it may not be
 
 
 def status(desk: Desk) -> Card:
@@ -77,18 +76,11 @@ def _models(desk: Desk, line: Line) -> Any:
 
 
 def _price(desk: Desk, line: Line) -> Any:
-    if line["notebook"]:
-        return _able(desk, "price_notebook")
     if line.category is None:
         raise BadParam(_("The price of which model?"), hint="%elumenta price dall-e-3 --quality hd --count 3")
     ask = ask_of(line, None, desk.shell.namespace)
     quote, total = desk.session.price(ask)
     return _cards.price(desk.session.resolve(ask), quote, total, ask.count)
-
-
-def _able(desk: Desk, name: str) -> Any:
-    """Call what only a complete session can do."""
-    return getattr(desk.session, name)()
 
 
 def _plans(desk: Desk, line: Line) -> Any:
@@ -222,10 +214,6 @@ def _sandbox(desk: Desk, line: Line) -> Card:
     return _cards.facts(_("Sandbox"), told)
 
 
-def _doctor(desk: Desk, _line: Line) -> Any:
-    return _able(desk, "doctor")
-
-
 def _help(_desk: Desk, line: Line) -> Page:
     topic = line.words[0] if line.words else ""
     if topic == "tokens":
@@ -280,14 +268,7 @@ _ROWS: Final = (
         help=N_("what a call costs, before it is made; takes the model's own options"),
         run=_price,
         of_model=True,
-        options=(
-            Option(flags=("count",), takes="N", read=whole(1), help=N_("of N generations")),
-            *(
-                [Option(flags=("notebook",), help=N_("of the whole saved notebook, a row per cell"))]
-                if hasattr(Session, "price_notebook")
-                else []
-            ),
-        ),
+        options=(Option(flags=("count",), takes="N", read=whole(1), help=N_("of N generations")),),
     ),
     Verb(usage="plans [TOKENS_A_MONTH]", help=N_("plans and packages; the cheapest mix"), run=_plans, most=1),
     Verb(
@@ -344,9 +325,6 @@ _ROWS: Final = (
         run=_sandbox,
         most=4,
     ),
-    Verb(usage="doctor", help=N_("check key, network, ledger and store"), run=_doctor, needs="doctor"),
     Verb(usage="help [TOPIC]", help=N_("this page; on a verb, a category, a model, or tokens"), run=_help, most=1),
 )
-VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
-    {verb.usage.split()[0]: verb for verb in _ROWS if not verb.needs or hasattr(Session, verb.needs)}
-)
+VERBS: Final[Mapping[str, Verb]] = MappingProxyType({verb.usage.split()[0]: verb for verb in _ROWS})

@@ -24,6 +24,7 @@ LAYERS = [
     [
         "_api",
         "_background",
+        "_cells",
         "_completion",
         "_guard",
         "_magics",
