@@ -100,6 +100,8 @@ def preferred(takes: list[Take], call: Call) -> list[Take]:
             not (origin.source_hash and take.source_hash == origin.source_hash),
             not take.fresh,
             -starts[take.run or take.id] if take.fresh else 0.0,
+            starts[take.run or take.id],
+            take.call_id or 0,  # parallel calls finish in any order; their rows are in the order they were asked for
             take.created_at,
             take.id,
         )

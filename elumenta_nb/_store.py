@@ -133,7 +133,7 @@ class Store:
         if policy == "off" or (call.fresh and policy != "only"):
             return None
         with self._lock:
-            claimed = self._claimed(call.origin.run)
+            claimed = self._claimed(call.origin.run) if call.origin.run else set()  # a script asks for each by itself
             for take in self._candidates(call, api, policy):
                 if take.id in claimed or (call.origin.run and take.run == call.origin.run):
                     continue
@@ -224,7 +224,8 @@ class Store:
 
     def _committed(self, take: Take) -> None:
         with self._lock:
-            self._claimed(take.run).add(take.id)
+            if take.run:
+                self._claimed(take.run).add(take.id)
             for item in take.media:
                 with contextlib.suppress(OSError):
                     status = item.path.lstat()
