@@ -14,9 +14,7 @@ import string
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from elumenta_nb._catalog import catalog
-
-from . import limits
+from . import books, limits
 from ._schema import State
 from .rows import Account, Generation, Refusal, Usage, min_plan, plan_named
 from .verbs import MONTH, VERBS
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from elumenta_nb._catalog import Category, Model
+    from elumenta_nb._catalog import Model
 
 __all__ = ["Economy"]
 
@@ -221,7 +219,7 @@ class Economy:
                     now + wait_s,
                 ),
             ).fetchone()
-        return _generation(row)
+        return books.generation(row)
 
     def allow(self, number: int, model: Model) -> None:
         """Raise the documented 403 when the account's plan does not have the model."""
@@ -253,7 +251,7 @@ class Economy:
         """Complete a pending generation now, and charge it; one that is not pending is left as it is."""
         with self._state.write() as db:
             self._finish(db, generation)
-            return _generation(db.execute("SELECT * FROM generation WHERE id = ?", (generation,)).fetchone())
+            return books.generation(db.execute("SELECT * FROM generation WHERE id = ?", (generation,)).fetchone())
 
     def _finish(self, db: sqlite3.Connection, generation: int) -> None:
         row = db.execute("SELECT * FROM generation WHERE id = ? AND status = 'pending'", (generation,)).fetchone()
@@ -310,7 +308,7 @@ class Economy:
             ).fetchone()
         if row is None:
             raise Refusal(404, "not_found", f"Generation {generation} not found")
-        return _generation(row)
+        return books.generation(row)
 
     def stored(self, generation: int) -> Generation | None:
         """A completed generation of any account whose file is still kept: files are served without a key."""
@@ -325,7 +323,7 @@ class Economy:
             self._catch_up(row["account"])
             with self._state.read() as db:
                 row = db.execute("SELECT * FROM generation WHERE id = ?", (generation,)).fetchone()
-        return _generation(row) if row["status"] == "completed" else None
+        return books.generation(row) if row["status"] == "completed" else None
 
     def history(
         self,
@@ -340,23 +338,17 @@ class Economy:
     ) -> tuple[list[Generation], int]:
         """A page of the account's generations, newest first, and how many there are in all."""
         self._catch_up(number)
-        where, values = ["account = ?", "NOT hidden"], [number, *categories]
-        if categories:
-            where.append(f"category IN ({', '.join('?' * len(categories))})")
-        for column, value in (("model", model), ("status", status)):
-            if value:
-                where.append(f"{column} = ?")
-                values.append(value)
-        if favorites_only:
-            where.append("favorite")
-        condition = " AND ".join(where)
         with self._state.read() as db:
-            total = db.execute(f"SELECT count(*) FROM generation WHERE {condition}", values).fetchone()[0]  # noqa: S608 - columns are ours
-            rows = db.execute(
-                f"SELECT * FROM generation WHERE {condition} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - columns are ours
-                [*values, limit, (page - 1) * limit],
-            ).fetchall()
-        return [_generation(row) for row in rows], int(total)
+            return books.history(
+                db,
+                number,
+                page=page,
+                limit=limit,
+                categories=categories,
+                model=model,
+                status=status,
+                favorites_only=favorites_only,
+            )
 
     def mark(self, number: int, generation: int, *, rating: int | None = None, hide: bool = False) -> Generation:
         """Rate a generation, take it out of the history, or (neither) toggle its favourite."""
@@ -374,29 +366,8 @@ class Economy:
     def stats(self, number: int) -> dict[str, Any]:
         """Totals of completed generations in the shape of ``GET /user/stats``."""
         self._catch_up(number)
-        categories: Mapping[str, Category] = catalog().categories
-        groups = {row.stats: {"count": 0, "tokens": 0} for row in categories.values()}
-        since = self._clock() - 30 * _DAY
-        recent = {"generations": 0, "tokens_spent": 0}
         with self._state.read() as db:
-            rows = db.execute(
-                "SELECT category, count(*) AS n, sum(tokens) AS tokens, sum(created_at >= ?) AS new,"
-                " sum(tokens * (created_at >= ?)) AS spent"
-                " FROM generation WHERE account = ? AND status = 'completed' AND hidden < 2 GROUP BY category",
-                (since, since, number),
-            ).fetchall()
-        for row in rows:
-            group = groups[categories[row["category"]].stats]
-            group["count"] += row["n"]
-            group["tokens"] += row["tokens"]
-            recent["generations"] += row["new"]
-            recent["tokens_spent"] += row["spent"]
-        return {
-            "total_generations": sum(group["count"] for group in groups.values()),
-            "tokens_spent_total": sum(group["tokens"] for group in groups.values()),
-            "breakdown": groups,
-            "recent_30d": recent,
-        }
+            return books.stats(db, number, since=self._clock() - 30 * _DAY)
 
     # ------------------------------------------------------------ verbs for teaching
 
@@ -434,25 +405,3 @@ class Economy:
             "fail_next": account.fail_next,
             "pending": pending,
         }
-
-
-def _generation(row: sqlite3.Row) -> Generation:
-    return Generation(
-        id=row["id"],
-        model=row["model"],
-        category=row["category"],
-        prompt=row["prompt"],
-        params=json.loads(row["params"]),
-        status=row["status"],
-        price=row["price"],
-        tokens=row["tokens"],
-        balance=row["balance"],
-        text=row["text"],
-        error=row["error"],
-        media=json.loads(row["media"]) if row["media"] else None,
-        created_at=row["created_at"],
-        ready_at=row["ready_at"],
-        completed_at=row["completed_at"],
-        favorite=bool(row["favorite"]),
-        rating=row["rating"],
-    )

@@ -83,7 +83,8 @@ def plan(
     seed = seed_of(model.slug, prompt, params)
     facts: dict[str, Any] = {"kind": returns, "seed": seed, "inputs": dict(inputs)}
     if returns == "image":
-        source = next(iter(inputs.values()), None) if category.name == "image-tools" else None
+        works_on_one = category.input_param is not None and category.input_param.required
+        source = next(iter(inputs.values()), None) if works_on_one else None
         extension = str(params.get("format") or ("png" if model.slug == "remove-bg" else image_format))
         size = _tool_size(model.slug, source, params) if source else picture_size(params, image_size)
         return facts | {"ext": extension, "width": size[0], "height": size[1], "tool": source is not None}
