@@ -54,7 +54,11 @@ class Watch(Protocol):
         """The first byte is being written: from here on it may be charged. Told again for each attempt."""
 
     async def accepted(self, generation_id: int | str) -> None:
-        """The server's id was learned. It is awaited: make it durable before returning."""
+        """The server's id was learned. It is awaited: make it durable before returning.
+
+        An error of ours raised here does not stop the reading, for what follows is paid: the id is on the reply, and on
+        the error where there is none.
+        """
 
     def delta(self, text: str) -> None:
         """A piece of the text came."""
@@ -99,7 +103,12 @@ class _Story:
     async def learn(self, generation_id: int | str | None) -> None:
         if generation_id is not None and generation_id != self.id:
             self.id = generation_id
-            await self.watch.accepted(generation_id)
+            await _learn(self.watch, generation_id)
+
+
+async def _learn(watch: Watch, generation_id: int | str) -> None:
+    with contextlib.suppress(ElumentaError):
+        await watch.accepted(generation_id)
 
 
 async def read_answer(
@@ -132,7 +141,7 @@ async def _whole(exchange: Exchange, body: bytes, watch: Watch, *, streamed: boo
     if reply is None:  # cut or foreign; an id that arrived complete still leads to the generation
         return await _in_doubt(exchange, body, read_reply(parsed.value).id, watch)
     if reply.id is not None:
-        await watch.accepted(reply.id)
+        await _learn(watch, reply.id)
     if streamed and reply.status == "completed" and reply.text:
         watch.delta(reply.text)
     return reply
@@ -145,7 +154,7 @@ async def _in_doubt(exchange: Exchange, body: bytes, generation_id: int | str | 
         setback = unreadable(exchange.status, read_error(exchange.status, body, exchange.headers), paid=True)
     if generation_id is not None:
         setback.error.generation_id = generation_id
-        await watch.accepted(generation_id)
+        await _learn(watch, generation_id)
     return setback
 
 

@@ -33,6 +33,7 @@ __all__ = ["LONGEST_WAIT_S", "MAX_SENDS", "Loss", "Setback", "judge", "judge_los
 
 MAX_SENDS: Final = 4  # of one request, the first included
 LONGEST_WAIT_S: Final = 120.0  # a longer `retry_after` is said, not slept
+LONGEST_FREE_WAIT_S: Final = 10.0  # for what costs nothing: a balance nobody waits minutes for
 _FIRST_PAUSE_S: Final = 0.5
 # Redirects by which the server says that it has not acted on the request (RFC 9110, 15.4). After 302 and 303 it may have.
 _NOT_ACTED_ON: Final = frozenset({301, 307, 308})
@@ -133,14 +134,16 @@ def judge(status: int, said: ServerSaid, *, paid: bool, now: float, location: st
     message = _sentence(row, status, said)
     if status == 429:
         wait_s = said.retry_after
-        if wait_s is not None and wait_s > LONGEST_WAIT_S:
+        short = wait_s is None or wait_s <= (LONGEST_WAIT_S if paid else LONGEST_FREE_WAIT_S)
+        if wait_s is not None and not short:
             message += " " + _again_at(now, wait_s)
         error = RateLimited(message, retry_after=wait_s, **facts)
         reason = _("request limit reached")
-        return Setback(error=error, again=wait_s is None or wait_s <= LONGEST_WAIT_S, wait_s=wait_s, reason=reason)
+        return Setback(error=error, again=short, wait_s=wait_s, reason=reason)
     unavailable = status == 503 and said.documented
     again = unavailable or (not paid and status >= 500)
-    wait_s = min(said.retry_after, LONGEST_WAIT_S) if again and said.retry_after is not None else None
+    longest_s = LONGEST_WAIT_S if paid else LONGEST_FREE_WAIT_S
+    wait_s = min(said.retry_after, longest_s) if again and said.retry_after is not None else None
     reason = _("the model is not available now") if unavailable else _("the server failed")
     return Setback(error=row.error(message, **facts), again=again, wait_s=wait_s, reason=reason)
 
