@@ -82,7 +82,7 @@ def mixes(monthly_tokens: int, *, need_api: bool = True) -> list[Mix]:
             hint="%elumenta plans 2000",
         )
     table = catalog()
-    plans: list[Plan | None] = [plan for plan in table.plans if plan.has_api or not need_api]
+    plans: list[Plan | None] = [plan for plan in table.plans if plan.monthly and (plan.has_api or not need_api)]
     if not need_api:
         plans.append(None)
     found = [Mix(plan, _packages(monthly_tokens - _monthly(plan)), monthly_tokens) for plan in plans]
@@ -154,7 +154,7 @@ def plans_frame(monthly_tokens: int | None = None, current_plan: str | None = No
     rows += [_columns("plan", plan, plan, mine) for plan in table.plans]
     rows += [_columns("package", package, None, mine) for package in table.packages]
     frame = pd.DataFrame(rows, columns=list(_DTYPES))
-    return frame.astype(_DTYPES)
+    return frame.astype({**_DTYPES, "kind": pd.CategoricalDtype(["mix", "plan", "package"])})
 
 
 _DTYPES: Final = {
