@@ -8,8 +8,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from PIL import Image, ImageDraw, ImageFont
 
 __all__ = ["Palette", "Theme", "caption", "theme_of"]
@@ -95,6 +93,12 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont
     return ImageFont.load_default(size)
 
 
+def readable(text: str, face: Any) -> str:
+    """The text without the letters this machine's font has no shape for (it would draw empty boxes)."""
+    box = bytes(face.getmask("\uffff"))
+    return "".join(letter for letter in text if letter < "\u0250" or bytes(face.getmask(letter)) != box)
+
+
 def wrapped(draw: ImageDraw.ImageDraw, text: str, face: Any, width: float, lines: int) -> list[str]:
     """The first words of the text that fit, an ellipsis after what did not."""
     words, found = " ".join(text.split()).split(" "), [""]
@@ -114,7 +118,7 @@ def wrapped(draw: ImageDraw.ImageDraw, text: str, face: Any, width: float, lines
     return [line for line in found if line]
 
 
-def caption(picture: Image.Image, prompt: str, model: str, *, mark: Mapping[str, str] | None = None) -> Image.Image:
+def caption(picture: Image.Image, prompt: str, model: str) -> Image.Image:
     """The picture's label as a transparent layer of its size: SANDBOX, who made it, and the prompt's first words."""
     from PIL import Image, ImageDraw
 
@@ -124,8 +128,9 @@ def caption(picture: Image.Image, prompt: str, model: str, *, mark: Mapping[str,
     unit = max(min(width, height) / 100, 0.6)
     words, small = font(max(int(unit * 4.4), 8), bold=True), font(max(int(unit * 2.5), 7))
     pad = unit * 3.2
-    lines = wrapped(draw, prompt, words, width - 4 * pad, 2) if prompt.strip() and height >= 120 else []
-    said = (mark or {}).get("said") or f"made by the sandbox, not by {model}"
+    prompt = readable(prompt[:400], words).strip() if height >= 120 else ""
+    lines = wrapped(draw, prompt, words, width - 4 * pad, 2) if prompt else []
+    said = f"made by the sandbox, not by {model}"
     step, foot = unit * 5.6, unit * 4
     top = height - pad * 1.7 - foot - step * len(lines)
     _shade(layer, int(top - pad * 2.2))
@@ -135,11 +140,13 @@ def caption(picture: Image.Image, prompt: str, model: str, *, mark: Mapping[str,
         y += step
     pill = "SANDBOX"
     face = font(max(int(unit * 2.3), 7), bold=True)
-    long, tall = draw.textlength(pill, face), unit * 3.9
-    y += unit * 0.4
+    long, tall = draw.textlength(pill, face), max(unit * 3.9, 9.0)
+    y = min(y + unit * 0.4, height - tall - 2)
     draw.rounded_rectangle((pad, y, pad + long + unit * 2.4, y + tall), tall / 2, fill=(255, 255, 255, 232))
     draw.text((pad + unit * 1.2, y + tall / 2), pill, font=face, fill=(30, 34, 52, 255), anchor="lm")
-    draw.text((pad + long + unit * 4.2, y + tall / 2), said, font=small, fill=(255, 255, 255, 225), anchor="lm")
+    beside = pad + long + unit * 4.2
+    if beside + draw.textlength(said, small) <= width:
+        draw.text((beside, y + tall / 2), said, font=small, fill=(255, 255, 255, 225), anchor="lm")
     return layer
 
 
