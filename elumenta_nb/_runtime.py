@@ -122,7 +122,7 @@ class Runtime:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
-        self._context: Any = None
+        self._contexts: list[Any] = []  # a parent's too: collected in a forked child, it would wait for ever
         self._pid = 0
         self._at_exit: list[Callable[[], Awaitable[None]]] = []
 
@@ -133,8 +133,9 @@ class Runtime:
             if self._portal is None or self._pid != os.getpid():
                 from anyio.from_thread import start_blocking_portal
 
-                self._context = start_blocking_portal("asyncio", name="elumenta_nb")
-                self._portal = self._context.__enter__()
+                context = start_blocking_portal("asyncio", name="elumenta_nb")
+                self._contexts.append(context)
+                self._portal = context.__enter__()
                 self._pid = os.getpid()
                 atexit.register(self._stop, self._portal, self._pid)
             return self._portal
@@ -142,6 +143,10 @@ class Runtime:
     def on_exit(self, close: Callable[[], Awaitable[None]]) -> None:
         """Run `close` on the loop before it stops."""
         self._at_exit.append(close)
+
+    def forget(self, close: Callable[[], Awaitable[None]]) -> None:
+        if close in self._at_exit:
+            self._at_exit.remove(close)
 
     def _stop(self, portal: BlockingPortal, pid: int) -> None:
         if os.getpid() != pid:
@@ -172,7 +177,7 @@ class Runtime:
 
         An interrupt (or any error of the view) cancels it, waits half a second for its last word, and goes on up.
         """
-        show = view or Silent()
+        show = Silent() if view is None else view
         handle = self.submit(make)
         queue = handle._events  # noqa: SLF001 - the other half of this module
         try:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ._config import Settings, load
 from ._errors import BadReply, ElumentaError, NoKey, NotFound, PlanRequired, Rejected, ServerError
-from ._keys import Secret
+from ._keys import Secret, check_key
 from ._language import gettext as _
 from ._runtime import Runtime
 
@@ -36,7 +36,7 @@ class Wiring:
     sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # a seam: tests wait less
 
     def __init__(self, **settings: Any) -> None:
-        self._arguments = settings
+        self._arguments = _hidden(settings)
         self._settings = load(settings)
         self._folder = Path.cwd()
         self._lock = threading.RLock()
@@ -135,6 +135,7 @@ class Wiring:
         """Close connections, the ledger and the sandbox; the session can be used again."""
         with self._lock:
             if self._services is not None:
+                runtime.forget(self._services.client.aclose)
                 with contextlib.suppress(ElumentaError):
                     runtime.call(self._services.client.aclose)
             if self._ledger is not None:
@@ -147,7 +148,7 @@ class Wiring:
         """Replace settings of this session; what depends on them is made again at the next call."""
         loaded = load({**self._arguments, **settings})
         self.close()
-        self._arguments = {**self._arguments, **settings}
+        self._arguments = {**self._arguments, **_hidden(settings)}
         self._settings = loaded
 
     async def _ask_account(self) -> str:
@@ -169,6 +170,12 @@ class Wiring:
             return self._profile.id
         key = self._settings.api_key
         return f"key {key.last_four}" if key else ""
+
+
+def _hidden(settings: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with the key wrapped: `vars(session)` must not show it."""
+    key = settings.get("api_key")
+    return {**settings, "api_key": check_key(key)} if isinstance(key, str) else settings
 
 
 def _no_key() -> str:

@@ -1,0 +1,183 @@
+"""What is wrong with a call is found before anything is sent, and said with the way out."""
+
+from __future__ import annotations
+
+import wave
+
+import pandas as pd
+import pytest
+
+import elumenta_nb as el
+from elumenta_nb import sandbox
+
+
+@pytest.fixture(scope="module")
+def server():
+    extra = [{"slug": "brand-new-9", "category": "text", "minimum": 3, "maximum": 3}]
+    with sandbox.serve(time_scale=0.002, extra_models=extra) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _live(server):
+    server.seen.clear()
+    el.configure(api_key=server.api_key, base_url=server.url)
+
+
+def sent(server) -> int:
+    return sum(seen.method == "POST" and "calculate-price" not in seen.path for seen in server.seen)
+
+
+BAD = {
+    "unknown model": ({"model": "dall-e-4", "prompt": "x"}, el.UnknownModel, "dall-e-3"),
+    "older model": ({"model": "midjourney-v6", "prompt": "x"}, el.UnknownModel, "midjourney --mode fast"),
+    "misspelt option": ({"model": "dall-e-3", "prompt": "x", "qualty": "hd"}, el.BadParam, "--quality"),
+    "unknown value": ({"model": "dall-e-3", "prompt": "x", "quality": "hdd"}, el.BadParam, "hd"),
+    "another model's option": ({"model": "gpt-5", "prompt": "x", "size": "1x1"}, el.BadParam, "-p size"),
+    "out of range": ({"model": "gpt-5", "prompt": "x", "temperature": 3}, el.BadParam, ""),
+    "wrong type": ({"model": "kling-v2.1", "prompt": "x", "duration": "long"}, el.BadParam, ""),
+    "nan": ({"model": "gpt-5", "prompt": "x", "temperature": float("nan")}, el.BadParam, ""),
+    "wrong category": ({"model": "gpt-5", "prompt": "x", "category": "image"}, el.BadParam, "text gpt-5"),
+    "no category": ({"model": "gpt-5", "prompt": "x", "category": "imag"}, el.BadParam, "image"),
+    "empty prompt": ({"model": "gpt-5", "prompt": " \n"}, el.BadParam, ""),
+    "no prompt": ({"model": "gpt-5"}, el.BadParam, ""),
+    "no model": ({"model": None, "prompt": "x"}, el.BadParam, ""),
+    "local picture": ({"model": "upscale", "image_url": __file__}, el.BadParam, "public URL"),
+    "no picture": ({"model": "upscale"}, el.BadParam, ""),
+    "no recording": ({"model": "whisper"}, el.BadParam, ""),
+    "no such recording": ({"model": "whisper", "input": "nowhere.mp3"}, el.BadParam, ""),
+    "wrong recording": ({"model": "whisper", "input": __file__}, el.BadParam, "mp3"),
+    "recording by URL": ({"model": "whisper", "input": "https://example.com/a.mp3"}, el.BadParam, "Download"),
+    "too dear": ({"model": "gpt-5", "prompt": "x", "max_price": 1}, el.PriceAboveMax, "max_price=2"),
+    "not confirmed": ({"model": "veo-3.1", "prompt": "x"}, el.ConfirmPrice, "max_price="),
+    "odd limit": ({"model": "gpt-5", "prompt": "x", "max_price": -1}, el.BadParam, ""),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told_before_anything_is_sent(server, case):
+    call, error, hint = BAD[case]
+
+    with pytest.raises(error) as caught:
+        el.generate(**call)
+
+    assert hint in f"{caught.value} {caught.value.hint}"
+    assert caught.value.spent == "no"
+    assert sent(server) == 0
+    assert el.spend().empty
+
+
+def test_a_model_the_server_lists_and_the_table_does_not_know_works(server):
+    result = el.generate("brand-new-9", "hello")
+
+    assert result.tokens == 3
+    assert result.category == "text"
+
+
+def test_a_large_recording_is_refused_before_it_is_sent(server, tmp_path):
+    path = tmp_path / "long.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(44100)
+        file.writeframes(bytes(27 * 1024**2))
+
+    with pytest.raises(el.BadParam, match="25 MB"):
+        el.generate("whisper", input=path)
+
+    assert sent(server) == 0
+
+
+def test_a_dear_call_is_bought_with_consent(server):
+    assert el.generate("veo-3.1", "a wave", duration=4, audio=False, max_price=100).tokens == 83
+
+
+def test_the_server_being_away_is_told_and_free():
+    el.configure(base_url="http://127.0.0.1:9", api_key="nb_test_0123456789")
+
+    with pytest.raises(el.TransportError) as caught:
+        el.generate("gpt-5", "x")
+
+    assert caught.value.spent == "no"
+    assert "127.0.0.1" in str(caught.value) + caught.value.hint
+
+
+def test_a_wrong_key_is_told_and_free(server):
+    el.configure(api_key="nb_test_wrong_0123456789")
+
+    with pytest.raises(el.AuthFailed) as caught:
+        el.generate("gpt-5", "x")
+
+    assert caught.value.spent == "no"
+    assert "login" in caught.value.hint
+
+
+def test_quote_models_history_and_stats(server):
+    assert el.quote("dall-e-3", size="1792x1024", quality="hd") == el.Quote(
+        tokens=13, minimum=5, maximum=13, pricing_type="matrix"
+    )
+    assert el.quote("dall-e-3", count=3, size="1792x1024", quality="hd").tokens == 39
+    assert sent(server) == 0
+    assert el.models().groupby("category").size().to_dict() == {
+        "text": 12, "image": 10, "video": 7, "music": 2, "tts": 6, "stt": 3, "audio-tools": 5, "image-tools": 7,
+    }
+    assert el.models("image", tier="Starter").index.tolist() == ["photon-flash", "dall-e-3"]
+    assert el.models(text="luma ray2 flash").index.tolist() == ["luma-ray2-flash"]
+    el.generate("gpt-5", "hello history")
+    history = el.account_history(5)
+    assert history.iloc[0]["prompt"] == "hello history"
+    assert history["tokens"].dtype == pd.Int64Dtype()
+    assert el.stats()["total_generations"] >= 1
+    assert el.me().plan == "vip"
+
+
+def test_many_streams_background_and_async(server):
+    import asyncio
+
+    many = el.generate_many("gpt-5-nano", "three of them", 3)
+    assert len({result.generation_id for result in many}) == 3
+
+    stream = el.stream("gpt-5-nano", "say it in pieces")
+    pieces = list(stream)
+    assert len(pieces) > 1
+    assert "".join(pieces) == stream.result.text
+
+    pending = el.submit("luma-ray2-flash", "a wave")
+    assert pending.result(timeout=30).path.suffix == ".mp4"
+
+    async def two():
+        return await asyncio.gather(el.agenerate("gpt-5-nano", "a"), el.agenerate("gpt-5-nano", "b"))
+
+    assert [result.tokens for result in asyncio.run(two())] == [1, 1]
+
+    async def pieces_of():
+        return [piece async for piece in el.stream("gpt-5-nano", "again in pieces")]
+
+    assert len(asyncio.run(pieces_of())) > 1
+    frame = el.spend()
+    assert frame["tokens"].sum() == 3 + 1 + 26 + 2 + 1
+    assert set(frame["source"]) == {"python"}
+
+
+def test_tags_and_grouped_spend(server):
+    el.session().tags.append("lesson")
+    el.generate("gpt-5", "x", tag="intro")
+    el.generate("photon-flash", "y")
+
+    by_tag = el.spend(by="tag")
+    assert by_tag.set_index("tag")["tokens"].to_dict() == {"lesson": 3, "intro": 2}
+    assert el.spend(by="model").set_index("model")["tokens"].to_dict() == {"gpt-5": 2, "photon-flash": 1}
+    assert el.spend(since="7d")["tokens"].sum() == 3
+
+
+def test_the_text_is_not_in_the_ledger_and_the_key_is_nowhere(server, tmp_path):
+    session = el.session()
+    el.generate("gpt-5", "a secret prompt 4711")
+    session.ledger().close()
+
+    files = [path for path in session.settings.home.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        data = path.read_bytes()
+        assert b"a secret prompt 4711" not in data, path
+        assert server.api_key.encode() not in data, path
