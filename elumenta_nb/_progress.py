@@ -5,6 +5,7 @@ A changing display is only made where it is seen; an update is sent no more ofte
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 import uuid
@@ -25,6 +26,7 @@ __all__ = ["Front", "Live", "Pace", "Record", "Subject"]
 _MIB: Final = 2**20
 _PATIENCE_S: Final = 0.4  # a call that is done by then shows no line at all
 _TAIL: Final = 60  # of the text, in a terminal
+_REDRAW_S: Final = 0.1  # of a terminal's line
 
 
 class Front(Protocol):
@@ -134,7 +136,7 @@ class Record:
         if self.retrying is not None:
             reason, until = self.retrying
             return _("{reason}: waiting {time}").format(reason=reason, time=span(max(0, round(until - now))))
-        if self.downloading is not None:
+        if self.downloading is not None and self.downloading.done_bytes >= _MIB:
             done = number(self.downloading.done_bytes / _MIB)
             if self.downloading.total_bytes is None:
                 return _("downloading, {done} MiB").format(done=done)
@@ -142,7 +144,7 @@ class Record:
             return _("downloading, {done} of {total} MiB").format(done=done, total=total)
         past = span(int(now - self.began))
         low, high = subject.typical_s
-        about = _("{past} of about {low}–{high}").format(past=past, low=f"{low:g}", high=span(high))
+        about = _("{past} of about {low}–{high} s").format(past=past, low=f"{low:g}", high=f"{high:g}")
         if self.waiting is not None and self.waiting.progress is not None:
             return f"{about} · {self.waiting.progress:.0f} %"
         return about
@@ -178,6 +180,7 @@ class Live:
         self._size = 0  # of the text so far
         self._slot = ""
         self._shown = ""
+        self._written_at = float("-inf")
 
     def __call__(self, event: Event) -> None:
         now = self._clock()
@@ -215,12 +218,17 @@ class Live:
             self._shell.show(data, slot=self._slot)
 
     def _write(self, terminal: TextIO, now: float) -> None:
+        """One line of a terminal: how far it is, and the end of the text."""
+        due = now - self.record.began >= _PATIENCE_S or self._size or self.record.retrying is not None
+        if not due or now - self._written_at < _REDRAW_S:
+            return
+        self.record.text = ["".join(self.record.text)[-_TAIL:]]
         line = self.record.line(self._subject, now)
         if self._size:
-            tail = "".join(self.record.text)[-_TAIL:]
-            line += " · …" + "".join(char if char.isprintable() else " " for char in tail)
-        if line != self._shown and (now - self.record.began >= _PATIENCE_S or self._size):
-            self._shown = line
+            line += " · …" + "".join(char if char.isprintable() else " " for char in self.record.text[0])
+        line = line[: shutil.get_terminal_size().columns - 1]  # a second line could not be wiped
+        if line != self._shown:
+            self._shown, self._written_at = line, now
             terminal.write(f"\r\x1b[K{line}")
             terminal.flush()
 

@@ -69,7 +69,7 @@ def test_a_job_is_one_line_moved_by_the_clock(live, front, clock):
     clock.now += 12
     live.tick()
 
-    assert last(front) == "kling-v2.1 · 26 tokens · 12 s of about 45–1 min 30 s"
+    assert last(front) == "kling-v2.1 · 26 tokens · 12 s of about 45–90 s"
 
 
 def test_the_line_is_sent_once_a_second_at_most(live, front, clock):
@@ -179,6 +179,28 @@ def test_several_calls_are_counted(front, clock):
     live.tick()
 
     assert last(front).startswith("m × 4 · 1 of 4 done")
+
+
+def test_a_small_download_is_not_worth_a_word(live, front, clock):
+    clock.now += 5
+    live(v.Downloading(done_bytes=1000, total_bytes=2000))
+
+    assert "downloading" not in last(front)
+
+
+def test_a_terminal_is_redrawn_ten_times_a_second_and_never_wraps(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    out = io.StringIO()
+    live = Live(
+        SimpleNamespace(is_kernel=False, is_live=True), VIDEO, safe=str, owns_cell=True, clock=clock, terminal=out
+    )
+    for _ in range(1000):
+        clock.now += 0.001
+        live(v.TextDelta(text="word "))
+
+    lines = out.getvalue().split("\r\x1b[K")[1:]
+    assert len(lines) <= 11
+    assert all(len(line) < 40 for line in lines)
 
 
 def test_a_terminal_has_one_line_that_is_wiped(clock):

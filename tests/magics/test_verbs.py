@@ -1,0 +1,245 @@
+"""The verbs of `%elumenta`."""
+
+import getpass
+
+import pytest
+
+from elumenta_nb._answers import Chat
+from elumenta_nb._catalog import catalog
+from elumenta_nb._errors import BadParam, ConfigError, NoKey
+from elumenta_nb._magics import ElumentaMagics
+from elumenta_nb._verbs import VERBS
+
+
+def plain(value):
+    return value._repr_mimebundle_()[0]["text/plain"] if hasattr(value, "facts") else str(value)
+
+
+# ---------------------------------------------------------------- with a session that plays its part
+
+
+def test_the_balance_shows_pools_plan_and_limits(run):
+    text = plain(run("%elumenta balance"))
+
+    for part in ("270 tokens", "200 tokens", "70 tokens", "vip", "97 left of 100", "SANDBOX"):
+        assert part in text
+
+
+def test_a_price_names_the_parameters_that_move_it(run):
+    text = plain(run("%elumenta price dall-e-3 --quality hd --style vivid --count 2"))
+
+    assert "26 tokens" in text
+    assert "quality=hd" in text
+    assert "style" not in text
+
+
+def test_a_price_without_a_model_says_how(refused):
+    assert "dall-e-3" in refused("%elumenta price").hint
+
+
+def test_the_key_is_asked_for_where_it_does_not_show(shell, session, monkeypatch):
+    asked = []
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: asked.append(prompt) or "nb_live_secret")
+    session.status = lambda: (_ for _ in ()).throw(NoKey("later"))
+    with pytest.raises(NoKey):
+        shell.run("%elumenta login --keyring")
+
+    assert session.said == [("login", "nb_live_secret", True)]
+    assert len(asked) == 1
+
+
+def test_a_front_end_that_cannot_ask_gets_another_way(refused, monkeypatch):
+    def cannot(_prompt):
+        raise NotImplementedError
+
+    monkeypatch.setattr(getpass, "getpass", cannot)
+    error = refused("%elumenta login")
+
+    assert isinstance(error, ConfigError)
+    assert "ELUMENTA_API_KEY" in error.hint
+
+
+def test_tags_are_added_shown_and_cleared(run, session):
+    run("%elumenta tag draft report")
+    run("%elumenta tag draft")
+    assert session.tags == ["draft", "report"]
+    run("%elumenta tag --clear")
+
+    assert session.tags == []
+
+
+def test_a_cell_s_own_tags_are_in_its_origin(run, session):
+    run("%%elumenta text gpt-5 --tag a --tag b\nhello\n")
+
+    assert session.asked[0][1].tags == ("a", "b")
+
+
+def test_a_chat_is_shown_letter_by_letter_and_reset(run, session):
+    chat = Chat("plan")
+    chat.add("c1", "hello", "<b>bold</b>")
+    session.chats["plan"] = chat
+
+    bundle = run("%elumenta chat plan")._repr_mimebundle_()[0]
+    assert "hello" in bundle["text/plain"]
+    assert "<b>bold" not in bundle["text/html"]
+    run("%elumenta chat plan --reset")
+    assert chat.turns == []
+
+
+def test_an_unknown_chat_names_the_closest(refused, session):
+    session.chats["plan"] = Chat("plan")
+
+    assert "plan" in refused("%elumenta chat plam").hint
+
+
+def test_sandbox_verbs_are_passed_on_and_mistakes_named(run, session, refused):
+    run("%elumenta sandbox limit 5")
+
+    assert session.said == [("limit", "5")]
+    assert "topup" in refused("%elumenta sandbox topop").hint
+
+
+@pytest.mark.parametrize("line", ["show", "show x", "again", "budget 5 --clear", "help nonsense"])
+def test_what_makes_no_sense_is_refused(refused, line):
+    assert isinstance(refused(f"%elumenta {line}"), BadParam)
+
+
+# ---------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_page_with_all_its_options(run, verb):
+    page = str(run(f"%elumenta {verb} -h"))
+
+    assert VERBS[verb].usage in page
+    for option in VERBS[verb].options:
+        assert all(flag in page for flag in option.shown)
+
+
+@pytest.mark.parametrize("name", [*catalog().categories, *catalog().models])
+def test_every_category_and_model_has_a_page_with_values_defaults_and_what_moves_the_price(run, name):
+    page = str(run(f"%elumenta {name} -h"))
+    table = catalog()
+    model = table.models.get(name)
+    category = table.categories[model.category if model else name]
+    rows = {line.split("  ")[0]: line for line in page.splitlines() if line.startswith("-")}
+
+    for param in table.params_of(category, model) if model else category.params:
+        row = rows[", ".join(f"--{flag}" for flag in param.flags)]
+        if param.default is not None:
+            assert f"default {param.default}" in row
+        if not param.is_input:
+            assert ("can change the price" if param.prices else "does not change the price") in row
+        for choice in param.choices:
+            assert str(choice) in row
+
+
+def test_the_magic_s_page_names_every_category_verb_and_option(run):
+    page = str(run("%elumenta help"))
+
+    for name in [*catalog().categories, *VERBS, "--max-price", "--fresh", "-b"]:
+        assert name in page
+
+
+def test_help_on_tokens_says_what_they_are(run):
+    page = str(run("%elumenta help tokens"))
+
+    assert "not an LLM token" in page
+    assert "failed generation is not charged" in page
+
+
+# ---------------------------------------------------------------- with the real session, in the sandbox
+
+
+@pytest.fixture
+def real(shell, monkeypatch):
+    """The same shell with the session of the environment."""
+    monkeypatch.setenv("ELUMENTA_MODE", "sandbox")
+    shell.magics_manager.registry[ElumentaMagics.__name__].detach()
+    magics = ElumentaMagics(shell)
+    magics.attach()
+    yield shell.run
+    magics.detach()
+
+
+def test_a_session_in_the_sandbox_from_balance_to_spend(real):
+    assert "1,500 tokens" in plain(real("%elumenta balance"))
+    result = real("%%elumenta text gpt-5 --tag demo\nhello\n")
+    assert result.tokens == 2
+
+    spend = real("%elumenta spend --by model")
+    assert int(spend["tokens"].sum()) == 2
+    assert next(iter(real("%elumenta spend")["tags"]))
+    assert real(f"%elumenta show {result.id}").text == result.text
+    assert "No unfinished calls" in plain(real("%elumenta jobs"))
+    assert "Nothing is unfinished" in plain(real("%elumenta recover"))
+    assert len(real("%elumenta account-history 5")) == 1
+    assert "1,498 tokens" in plain(real("%elumenta"))
+
+
+def test_the_catalogue_is_filtered(real):
+    frame = real("%elumenta models")
+    assert len(frame) == 52
+    assert set(real("%elumenta models --category video --max 30")["category"]) == {"video"}
+    assert "sora-2" in real("%elumenta models sora").index
+
+
+def test_a_budget_is_set_kept_and_cleared(real, refused):
+    real("%elumenta budget 3")
+    real("%%elumenta text gpt-5\nhello\n")
+    error = refused("%%elumenta text gpt-5\nanother\n")
+
+    assert type(error).__name__ == "BudgetExceeded"
+    assert int(real("%elumenta budget")["limit"].iloc[0]) == 3
+    assert len(real("%elumenta budget --clear")) == 0
+
+
+def test_plans_and_config_are_tables(real):
+    assert len(real("%elumenta plans")) >= 5
+    frame = real("%elumenta config")
+    assert frame.loc["mode", "value"] == "sandbox"
+
+
+def test_the_sandbox_is_switched_topped_up_and_made_to_fail(real, refused):
+    real("%elumenta sandbox topup Start")
+    assert "1,550 tokens" in plain(real("%elumenta balance"))
+    real("%elumenta sandbox fail next 1")
+    error = refused("%%elumenta image photon-flash\na boat\n")
+
+    assert error.spent == "no"
+    assert "1,550 tokens" in plain(real("%elumenta balance"))
+
+
+def test_with_no_key_and_no_mode_both_ways_out_are_said(shell, refused):
+    shell.magics_manager.registry[ElumentaMagics.__name__].detach()
+    magics = ElumentaMagics(shell)
+    magics.attach()
+    error = refused("%%elumenta text gpt-5\nhello\n")
+    magics.detach()
+
+    assert isinstance(error, NoKey)
+    assert "%elumenta login" in error.hint
+    assert "%elumenta sandbox on" in error.hint
+
+
+@pytest.mark.parametrize("category", [name for name, row in catalog().categories.items() if row.ask != "stt"])
+def test_every_category_answers_a_cell(real, shown, category):
+    table = catalog()
+    model = next(
+        (row for row in table.of(category) if row.prompt == "required"), table.cheapest(table.categories[category])
+    )
+    needs = [param for param in table.params_of(table.categories[category], model) if param.required]
+    options = " ".join(f"--{param.flags[0]} https://example.org/in.png" for param in needs)
+    result = real(f"%%elumenta {model.slug} {options} --max 400\nsomething nice\n")
+
+    assert result.category == category
+    assert result.tokens >= model.minimum
+    assert shown.texts[-1].startswith(f"SANDBOX · {model.slug} · ")
+
+
+def test_a_recording_is_transcribed_from_the_result_of_another_cell(real):
+    real("%%elumenta tts openai-tts -o speech\nGood morning\n")
+    text = real("%elumenta stt whisper --file speech")
+
+    assert text.text
+    assert text.category == "stt"
