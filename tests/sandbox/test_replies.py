@@ -132,7 +132,7 @@ def test_a_refusal_before_a_stream_is_a_json_error(server, caller):
 
 
 def test_a_client_that_leaves_a_stream_is_charged(dialect, connect):
-    with serve(dialect=dialect, time_scale=0.2) as server:
+    with serve(dialect=dialect, time_scale=0.08) as server:
         caller = connect(server, dialect)
         with caller.stream() as reply:
             next(reply.iter_text())
