@@ -77,7 +77,7 @@ class Writer:
 
     async def drain(self) -> None:
         """Wait until everything that was asked for is written."""
-        while self._waiting or self._flushing is not None:
+        while self._waiting or self._flushing is not None:  # noqa: ASYNC110 - the loop writes in its next tick
             await asyncio.sleep(0)
 
     async def _reserve(self, name: str, intents: list[Intent]) -> list[int]:
