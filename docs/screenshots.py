@@ -9,6 +9,7 @@ import sys
 import tempfile
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -17,22 +18,40 @@ sys.path.insert(0, str(HERE.parent / "tests" / "browser"))
 
 from lab import THEMES, browser_page, open_notebook, run_all, running  # noqa: E402 - its folder must be on the path
 
-COLOURS = 192
+FIRST, LAST = "An image, its price first", "el.spend()"  # the cells that tell the story: price, picture, film, frame
+WIDTH = 880
+if TYPE_CHECKING:
+    from playwright.sync_api import FloatRect, Page
+
 NAMES = {"light": "quickstart.png", "dark": "quickstart-dark.png"}
+
+
+def part(page: Page) -> FloatRect:
+    """From the first to the last of those cells, without the panels around them."""
+    cells = page.locator(".jp-Cell")
+    top = cells.filter(has_text=FIRST).first.bounding_box()
+    end = cells.filter(has_text=LAST).last.bounding_box()
+    assert top
+    assert end
+    return {"x": top["x"], "y": top["y"], "width": top["width"], "height": end["y"] + end["height"] - top["y"]}
 
 
 def main() -> int:
     (HERE / "images").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as room, running(Path(room) / "lab") as lab:
-        for theme in THEMES:
+    for theme in THEMES:
+        with tempfile.TemporaryDirectory() as room, running(Path(room) / "lab") as lab:
             lab.theme(theme)
-            with browser_page(width=1000, height=1500) as page:
-                open_notebook(page, lab, "01_quickstart.ipynb", single=True)
+            with browser_page(width=1040, height=3400) as page:
+                open_notebook(page, lab, "01_quickstart.ipynb")
                 run_all(page)
+                page.get_by_role("tab", name="File Browser").click()  # folds the side bar away
                 page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
                 page.wait_for_timeout(500)
-                shot = page.locator(".jp-NotebookPanel-notebook").screenshot()
-            picture = Image.open(BytesIO(shot)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+                shot = page.screenshot(clip=part(page))
+            picture = Image.open(BytesIO(shot)).convert("RGB")
+            picture.thumbnail((WIDTH, 10_000), Image.Resampling.LANCZOS)
+            palette = picture.quantize(256)
+            picture = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
             picture.save(HERE / "images" / NAMES[theme], optimize=True)
     return 0
 

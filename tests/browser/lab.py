@@ -68,9 +68,8 @@ class Lab:
     def theme(self, name: str) -> None:
         self._setting("@jupyterlab/apputils-extension", "themes", {"theme": THEMES[name]})
 
-    def url(self, notebook: str, *, single: bool = False) -> str:
-        where = "doc" if single else "lab"  # "doc" shows the one document, without a side bar
-        return f"http://127.0.0.1:{self.port}/{where}/tree/{notebook}?token={self.token}&reset"
+    def url(self, notebook: str) -> str:
+        return f"http://127.0.0.1:{self.port}/lab/tree/{notebook}?token={self.token}&reset"
 
     def _api(self, method: str, what: str) -> bytes:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -152,11 +151,18 @@ def browser_page(*, width: int = 1280, height: int = 1600, scale: float = 1) -> 
             browser.close()
 
 
-def open_notebook(page: Page, lab: Lab, notebook: str, *, single: bool = False) -> None:
+def open_notebook(page: Page, lab: Lab, notebook: str) -> None:
     """Load a notebook and wait until its kernel is idle."""
-    page.goto(lab.url(notebook, single=single))
+    page.goto(lab.url(notebook))
     page.wait_for_selector(".jp-NotebookPanel .jp-Notebook .jp-Cell")
-    page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status='idle']")
+    # A server that has not listed its kernels yet makes JupyterLab ask which one; a person would accept.
+    asked = page.locator(".jp-Dialog")
+    page.add_locator_handler(asked, lambda: page.locator(".jp-Dialog .jp-mod-accept").first.click())
+    for _ in range(2):
+        page.wait_for_timeout(1000)
+        if asked.count():
+            page.locator(".jp-Dialog .jp-mod-accept").first.click()
+        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status='idle']")
 
 
 def menu(page: Page, title: str, item: str) -> None:
