@@ -6,6 +6,7 @@ Pillow is given four formats and a limit of pixels; whatever it cannot read safe
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -183,15 +184,16 @@ def _encoded(image: Image, limit_bytes: int) -> Picture:
         clear = image.mode == "RGBA"
         out = io.BytesIO()
         if clear:
-            image.save(out, "PNG", optimize=True)
+            image.save(out, "PNG")
         else:
             image.save(out, "JPEG", quality=86, optimize=True, progressive=True)
         if out.tell() <= limit_bytes:
             return Picture(out.getvalue(), "image/png" if clear else "image/jpeg", image.width, image.height)
-        if clear and max(image.size) <= 512:
-            image = _flat(image)
+        scale = min(0.9, max(0.3, 0.95 * math.sqrt(limit_bytes / out.tell())))
+        if clear and max(image.size) * scale < 512:
+            image = _flat(image)  # a photograph with transparency: JPEG is a better use of the bytes
         else:
-            image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
+            image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     raise ValueError("the picture does not get small enough")
 
 

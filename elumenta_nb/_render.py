@@ -119,13 +119,13 @@ def _caption(shown: Shown) -> str:
         parts.append(_("SANDBOX · made by the sandbox, not by {model}").format(model=shown.model))
     if not shown.complete:
         parts.append(_("incomplete: cut before its end"))
-    return " · ".join(parts)
+    return plain(" · ".join(parts))
 
 
 def _text(shown: Shown, metadata: dict[str, Any]) -> dict[str, Any]:
     text = plain(shown.value if shown.shape == "code" and isinstance(shown.value, str) else shown.text or "")
     if shown.text is None:
-        text = _("{model}: no result ({status})").format(model=shown.model, status=shown.status)
+        text = plain(_("{model}: no result ({status})").format(model=shown.model, status=shown.status))
     elif len(text) > TEXT_CHARS:
         text = text[:TEXT_CHARS] + "\n\n" + _("… cut here for display; .text has all of it")
     caption = _caption(shown)
@@ -224,7 +224,7 @@ def _bytes(size: int) -> str:
 
 
 def _plain_line(shown: Shown, file: File) -> str:
-    line = f"{shown.model} · {file_facts(file)} · {tokens(shown.tokens)} · {plain(file.name)}"
+    line = plain(f"{shown.model} · {file_facts(file)} · {tokens(shown.tokens)} · {file.name}")
     if warning := _warning(file):
         line += "\n" + warning
     return line

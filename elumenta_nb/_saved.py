@@ -114,7 +114,7 @@ def target_of(save: str | Path) -> Path:
 
 
 def is_folder(save: str | Path, target: Path) -> bool:
-    return target.is_dir() or os.fspath(save).endswith(("/", os.sep))
+    return os.path.isdir(target) or os.fspath(save).endswith(("/", os.sep))  # noqa: PTH112 - Path.is_dir raises for a name too long
 
 
 def _existing(folder: Path) -> Path:
