@@ -39,6 +39,7 @@ __all__ = [
     "link",
     "receipt",
     "table",
+    "viewer_of",
 ]
 
 Bundle = tuple[dict[str, Any], dict[str, Any]]
@@ -95,6 +96,13 @@ def embeds(mime: str, size_bytes: int, viewer: Viewer) -> bool:
     if viewer == "embed":
         return family in ("image", "audio", "video") and size_bytes <= EMBED_BYTES
     return family == "audio" and size_bytes <= AUDIO_BYTES
+
+
+def viewer_of(environ: Mapping[str, str]) -> Viewer:
+    """How media reach the person here: Colab resolves no relative link, Voila serves no video from disk by default."""
+    if environ.get("COLAB_RELEASE_TAG") or environ.get("SERVER_SOFTWARE", "").lower().startswith("voila"):
+        return "embed"
+    return "links"
 
 
 def link(relative: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._language import tokens as _tokens
 from ._preview import converted, preview
-from ._render import EMBED_BYTES, PICTURE_BYTES, File, Shown, Viewer, bundle, embeds, file_facts, link
+from ._render import EMBED_BYTES, PICTURE_BYTES, File, Shown, Viewer, bundle, embeds, file_facts, link, viewer_of
 from ._saved import save_copy
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Result:
     take_id: str = ""
     folder: Path | None = None  # of the store
     base: Path | None = None  # of the notebook: relative links start there
-    viewer: Viewer = "links"
+    viewer: Viewer | None = None  # None: as the place it is shown in needs
 
     @classmethod
     def from_take(
@@ -67,7 +68,7 @@ class Result:
         reused: bool = False,
         call_id: int | None = None,
         shape: str | None = None,
-        viewer: Viewer = "links",
+        viewer: Viewer | None = None,
         receipt: Receipt | None = None,
     ) -> Result:
         """The result of a stored take. `reused`: it was found, not bought, so this call cost nothing."""
@@ -192,7 +193,7 @@ class Result:
 
     def shown(self, viewer: Viewer | None = None) -> Shown:
         """The facts and bytes a notebook shows."""
-        viewer = viewer or self.viewer
+        viewer = viewer or self.viewer or viewer_of(os.environ)
         value = self.value if self.text is not None and self.shape in _SHAPES else None
         facts = {
             "model": self.model,

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from elumenta_nb._values import Receipt, Reply
 PAID = Receipt(call_id=41, model="dall-e-3", status="completed", tokens=13, quoted=13, latency_s=4.1)
 
 
-def result(tmp_path, data=None, *, text=None, api=LIVE, shape=None, viewer="links", **given) -> Result:
+def result(tmp_path, data=None, *, text=None, api=LIVE, shape=None, viewer=None, **given) -> Result:
     store = store_at(tmp_path)
     columns = {"category": "text", "model": "gpt-5"} if text is not None else {}
     take = buy(store, call(**columns), api=api, data=data, text=text, **given)
@@ -157,6 +158,43 @@ def test_embedding_takes_up_to_two_mib_whole(tmp_path):
     data = noise(500, 500)
     whole = result(tmp_path, data, viewer="embed").shown().files[0].picture
     assert whole.data == data
+
+
+@pytest.mark.parametrize(("name", "value"), [("COLAB_RELEASE_TAG", "release-colab"), ("SERVER_SOFTWARE", "voila/0.5")])
+def test_where_links_cannot_work_media_are_embedded_without_asking(tmp_path, monkeypatch, name, value):
+    one = result(tmp_path, mp4(padding=300_000))
+    assert "data:video" not in one._repr_mimebundle_()[0]["text/html"]
+    monkeypatch.setenv(name, value)
+    assert "data:video" in one._repr_mimebundle_()[0]["text/html"]
+
+
+def test_nbconvert_shows_picture_player_and_text_and_runs_nothing(tmp_path):
+    from nbconvert import HTMLExporter
+
+    evil = "<script>alarm()</script> `<b>` ![x](https://evil.example/p.png) [x](javascript:alarm())"
+    results = [
+        result(tmp_path, picture("WEBP"), api=SANDBOX),
+        result(tmp_path, mp4()),
+        result(tmp_path, wav(60)),
+        result(tmp_path, text=evil),
+        result(tmp_path, text=evil, shape="text"),
+        result(tmp_path, text=evil, shape="code"),
+        result(tmp_path, text='{"a": "<script>alarm()</script>"}', shape="json"),
+        result(tmp_path, b"<svg onload='alarm()'/>"),
+    ]
+    cells = []
+    for one in results:
+        data, metadata = one._repr_mimebundle_()
+        output = new_output("execute_result", data, metadata=metadata, execution_count=1)
+        cells.append(new_code_cell("%%elumenta", outputs=[output]))
+    page, _resources = HTMLExporter().from_notebook_node(new_notebook(cells=cells))
+    assert 'src="data:image/jpeg;base64,' in page
+    assert re.search(r'<video [^>]*src="elumenta_media/image-', page)
+    assert re.search(r'<audio [^>]*src="elumenta_media/image-', page)
+    assert "<script>alarm" not in page
+    assert "onload='alarm" not in page
+    assert "evil.example/p.png" in page  # as a link to look at
+    assert not re.search(r"<img[^>]+evil|href=.javascript", page)
 
 
 def test_a_file_that_no_link_can_reach_is_embedded_where_it_is_small(tmp_path):
