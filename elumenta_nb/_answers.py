@@ -19,13 +19,13 @@ _ORDERS: Final = {  # what the model is told, in its own language, whatever the 
 }
 
 
-def asked_for(resolved: Resolved, shape: str | None) -> dict[str, Any]:
+def asked_for(params: dict[str, Any], resolved: Resolved, shape: str | None) -> dict[str, Any]:
     """The parameters with the order for that shape in the system prompt."""
     order = _ORDERS.get(shape or "")
     if order is None or resolved.returns != "text" or resolved.category.param("system_prompt") is None:
-        return resolved.params
-    given = resolved.params.get("system_prompt")
-    return {**resolved.params, "system_prompt": f"{given}\n\n{order}" if given else order}
+        return params
+    given = params.get("system_prompt")
+    return {**params, "system_prompt": f"{given}\n\n{order}" if given else order}
 
 
 @dataclass(slots=True)

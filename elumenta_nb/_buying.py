@@ -18,7 +18,7 @@ from ._inputs import read_inputs
 from ._language import gettext as _, tokens as _tokens
 from ._order import Order
 from ._result import Result, parse_json
-from ._values import Ask, Call, Message, Origin, Reuse
+from ._values import Ask, Call, Input, Message, Origin, Reuse
 from ._wiring import Wiring, runtime
 
 if TYPE_CHECKING:
@@ -89,10 +89,9 @@ class Buying(Wiring):
         if ask.max_price is not None and (isinstance(ask.max_price, bool) or ask.max_price < 0):
             raise BadParam(_("--max-price is a whole number of Elumenta tokens."))
         resolved = self.resolve(ask)
-        own = catalog().params_of(resolved.category, resolved.model)
-        params, inputs = read_inputs(resolved, ask.input, own)
-        resolved = replace(resolved, params=params)
-        params = asked_for(resolved, ask.shape)
+        params, inputs = read_inputs(resolved, ask.input)
+        resolved = _with_inputs(replace(resolved, params=params), inputs)
+        params = asked_for(params, resolved, ask.shape)
         prompt = self._prompt(ask, resolved)
         origin = replace(origin, kernel=KERNEL, tags=tuple(dict.fromkeys((*self.tags, *origin.tags))))
         call = Call(
@@ -217,9 +216,18 @@ class Buying(Wiring):
     def price(self, ask: Ask) -> tuple[Quote, int]:
         """The price of one generation, and of all `count` of them, in Elumenta tokens. Sends no generation."""
         resolved = self.resolve(ask)
+        _params, inputs = read_inputs(resolved, ask.input, lenient=True)
+        resolved = _with_inputs(resolved, inputs)
         services = self.services()
         quote = runtime.call(lambda: services.prices.quote(resolved))
         return quote, quote.tokens * ask.count
+
+
+def _with_inputs(resolved: Resolved, inputs: tuple[Input, ...]) -> Resolved:
+    """With the inputs whose length or size moves the price, as calculate-price takes them."""
+    priced = {param.name for param in resolved.own if param.prices and param.type == "input"}
+    urls = {item.param: item.url for item in inputs if item.param in priced}
+    return replace(resolved, params={**resolved.params, **urls}) if urls else resolved
 
 
 def partly(error: ElumentaError, results: list[Result], count: int) -> ElumentaError:

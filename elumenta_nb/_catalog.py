@@ -229,6 +229,7 @@ class Resolved:
     category: Category
     model: Model
     params: dict[str, Any]
+    own: tuple[Param, ...] = ()  # the parameters this model has
     chosen: bool = False
 
     @property
@@ -246,7 +247,7 @@ class Resolved:
     @property
     def priced(self) -> dict[str, Any]:
         """The parameters that may move the price; one the table does not know may."""
-        rows = {param.name: param for param in self.category.params}
+        rows = {param.name: param for param in self.own or self.category.params}
         return {name: value for name, value in self.params.items() if name not in rows or rows[name].prices}
 
 
@@ -322,7 +323,7 @@ class Catalog:
         for name, value in (extra or {}).items():
             param = _named(own, name)
             checked[param.name if param else name] = param.parse(value) if param else value
-        return Resolved(category=row, model=found, params=checked, chosen=chosen)
+        return Resolved(category=row, model=found, params=checked, own=own, chosen=chosen)
 
     def _model(
         self, category: str | None, model: str | None, served: Mapping[str, Model]

@@ -7,6 +7,7 @@ one paid generation is `_generation`'s. No `ExceptionGroup` leaves here: IPython
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from anyio import CancelScope, to_thread
 
 from ._errors import ElumentaError, NotStored
 from ._generation import Generation
-from ._language import gettext as _
+from ._language import gettext as _, ngettext, tokens as _tokens
 from ._ledger import Intent, Restored
 from ._prices import consent, price_key
 from ._result import Result
@@ -37,6 +38,7 @@ class Engine:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._greeted = False
 
     async def execute(
         self,
@@ -83,10 +85,11 @@ class Engine:
         if take is None:
             return None
         call_id: int | None = None
-        if self._services.api:  # with reuse=only there is no account to write for
+        account = await self._known_account(order)
+        if account:
             call_id = await self._services.writer.restore(
                 Restored(
-                    account=await self._services.account(),
+                    account=account,
                     api=self._services.api,
                     origin=call.origin,
                     category=call.category,
@@ -118,6 +121,14 @@ class Engine:
         result = Result.from_take(take, base=self._services.store.base, reused=True, call_id=call_id, receipt=receipt)
         emit(Settled(index=order.index, receipt=receipt))
         return result
+
+    async def _known_account(self, order: Order) -> str:
+        """Whose row a restored call is; ``""`` with ``only``, which sends nothing, and where the server is away."""
+        if order.call.reuse == "only" or not self._services.api:
+            return ""
+        with contextlib.suppress(ElumentaError):
+            return await self._services.account()
+        return ""
 
     async def _joined(self, order: Order) -> Order | None:
         """An open call of an earlier run of this very cell: waiting for it is free, buying another is not."""
@@ -153,6 +164,9 @@ class Engine:
 
     async def _reserve(self, orders: Sequence[Order]) -> None:
         account = await self._services.account()
+        if not self._greeted:
+            self._greeted = True
+            orders[0].note = self._greeting(account)
         intents = []
         for order in orders:
             call = order.call
@@ -179,11 +193,24 @@ class Engine:
         for order, call_id in zip(orders, await self._services.writer.reserve_together(intents), strict=True):
             order.call_id = call_id
 
+    def _greeting(self, account: str) -> str:
+        """What a person should know at the first call of a kernel: what tokens are, and what is unfinished."""
+        services = self._services
+        if not services.ledger.has_seen(account, services.api):
+            return _("Elumenta tokens are credits of the account, not LLM tokens")
+        rows = services.ledger.open_calls(account, services.api)
+        if not rows:
+            return ""
+        held = _tokens(sum(row.held for row in rows))
+        calls = ngettext("{n} unfinished call", "{n} unfinished calls", len(rows))
+        return _("{calls} (up to {tokens}): {line}").format(calls=calls, tokens=held, line="%elumenta recover")
+
     async def _together(self, runs: Sequence[Coroutine[Any, Any, Result]]) -> list[Result | ElumentaError]:
         if len(runs) == 1:  # most cells: no task of its own
             return [await self._kept(runs[0])]
         tasks = [asyncio.ensure_future(self._kept(run)) for run in runs]
         try:
+            await asyncio.sleep(0)  # a task cancelled before its first step would leave its row behind
             return await asyncio.gather(*tasks)
         except asyncio.CancelledError:
             with CancelScope(shield=True):  # each of them still has its row to write

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from anyio import CancelScope, move_on_after, to_thread
@@ -64,6 +64,7 @@ class Services:
     api: str
     account: Callable[[], Awaitable[str]]
     job_timeout_s: float
+    background: set[asyncio.Task[None]] = field(default_factory=set)  # what goes on after its cell was stopped
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -215,6 +216,8 @@ class Generation:
         if tokens > quoted:
             self._services.prices.learn(self._order.resolved, tokens)
             note = note or _("quoted {quoted}, charged {tokens}").format(quoted=quoted, tokens=tokens)
+        if self._order.note:
+            note = f"{note} · {self._order.note}" if note else self._order.note
         self._services.purse.spent(tokens)
         self._services.purse.remains(reply.balance)
         latency_s = time.monotonic() - self._order.began
@@ -233,6 +236,8 @@ class Generation:
             note = _("not booked ({why}); after mending it: %elumenta recover {id}").format(
                 why=error, id=self._order.call_id
             )
+        if budget is not None and budget.warn:
+            note = " · ".join(filter(None, [note, _("80 % of this budget is used")]))
         self._order.receipt = Receipt(
             call_id=self._order.call_id,
             model=self._order.call.model,
@@ -260,8 +265,9 @@ class Generation:
         receipt = self._order.receipt
         assert receipt is not None
         call = self._order.call
-        if reply.text is None and self._order.text:
-            reply = replace(reply, text="".join(self._order.text))
+        complete = True
+        if reply.text is None and reply.url is None and self._order.text:
+            reply, complete = replace(reply, text="".join(self._order.text)), False  # cut, and no history lists it
         if reply.url is None and reply.text is None:
             raise DownloadFailed(
                 _("{model}: the server says completed, and gave neither a text nor a file.").format(
@@ -272,14 +278,14 @@ class Generation:
                 call_id=self._order.call_id,
             )
         if reply.url is None and call.reuse == "off":  # a text outside a cell: the ledger and the history have it
-            result = self._kept(reply, receipt)
+            result = self._kept(reply, receipt, complete=complete)
         else:
-            result = await self._stored(reply, receipt)
+            result = await self._stored(reply, receipt, complete=complete)
         self._emit(Settled(index=self._order.index, receipt=receipt))
         self._services.purse.refresh_behind()
         return result
 
-    def _kept(self, reply: Reply, receipt: Receipt) -> Result:
+    def _kept(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Result:
         """A text that is not stored."""
         return Result.from_reply(
             reply,
@@ -291,16 +297,17 @@ class Generation:
             latency=receipt.latency_s,
             sandbox=receipt.sandbox,
             receipt=receipt,
+            complete=complete,
         )
 
-    async def _stored(self, reply: Reply, receipt: Receipt) -> Result:
+    async def _stored(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Result:
         try:
-            take = await self._take(reply, receipt)
+            take = await self._take(reply, receipt, complete=complete)
         except (ElumentaError, OSError) as error:
             if reply.url is None:  # a text is in our hands: losing it because a disk is full would be absurd
                 kept = replace(receipt, note=_("not stored: {why}").format(why=error))
                 self._order.receipt = kept
-                return self._kept(reply, kept)
+                return self._kept(reply, kept, complete=complete)
             raise DownloadFailed(
                 _("{model} was paid, but its file was not fetched: {why}").format(model=self._order.what, why=error),
                 hint=_("To fetch it again, at no cost: %elumenta show {id}").format(id=self._order.call_id),
@@ -309,7 +316,7 @@ class Generation:
             ) from error
         return Result.from_take(take, base=self._services.store.base, call_id=self._order.call_id, receipt=receipt)
 
-    async def _take(self, reply: Reply, receipt: Receipt) -> Take:
+    async def _take(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Take:
         services, order = self._services, self._order
         draft = await to_thread.run_sync(lambda: services.store.begin(order.call, services.api, order.fingerprint))
         try:
@@ -333,6 +340,7 @@ class Generation:
                     call_id=order.call_id,
                     latency_s=receipt.latency_s,
                     balance_after=reply.balance,
+                    complete=complete,
                 )
             )
         except BaseException:
@@ -355,9 +363,22 @@ class Generation:
         else:  # a cut stream or an unanswered request: the history will tell
             await self._services.writer.doubt(self._order.call_id, _("stopped while it ran"))
             status, at_risk = "unknown", self._order.held
+            task = asyncio.ensure_future(self._learn())
+            self._services.background.add(task)
+            task.add_done_callback(self._services.background.discard)
         self._emit(
             Stopped(index=self._order.index, call_id=self._order.call_id or None, status=status, at_risk=at_risk)
         )
+
+    async def _learn(self) -> None:
+        """Behind a stopped cell: what it cost after all, and the text as far as it came."""
+        with contextlib.suppress(ElumentaError):
+            reply = await look_up(self._services, self._order)
+            if reply is not None and reply.status == "failed":
+                await self._failed(reply.error)
+            elif reply is not None and reply.status == "completed":
+                await self._settle(reply)
+                await self._collect(reply)
 
     async def resume(self) -> Result:
         """Wait for an open call of the ledger, whoever started it, and collect its result.

@@ -20,14 +20,14 @@ __all__ = ["read_inputs"]
 _MIB: Final = 1024**2
 
 
-def read_inputs(resolved: Resolved, given: Any, params: tuple[Param, ...]) -> tuple[dict[str, Any], tuple[Input, ...]]:
+def read_inputs(resolved: Resolved, given: Any, *, lenient: bool = False) -> tuple[dict[str, Any], tuple[Input, ...]]:
     """The parameters of a call without its inputs, and the inputs, from its options and `--input`.
 
-    Raises `BadParam` for a missing or ambiguous input, a local file where the API takes a URL, and a recording that
+    `lenient` lets a required one be absent, for a price. Raises `BadParam` for a missing or ambiguous input, a local file where the API takes a URL, and a recording that
     speech-to-text would refuse (en/api-reference/generations/stt).
     """
     values = dict(resolved.params)
-    slots = [param for param in params if param.is_input]
+    slots = [param for param in resolved.own if param.is_input]
     if given is not None:
         free = [param for param in slots if param.name not in values]
         if not free:
@@ -37,7 +37,7 @@ def read_inputs(resolved: Resolved, given: Any, params: tuple[Param, ...]) -> tu
     for param in slots:
         value = values.pop(param.name, None)
         if value is None or value == "":
-            if param.required:
+            if param.required and not lenient:
                 raise BadParam(
                     _("{model} needs --{name}: {help}.").format(
                         model=resolved.model.slug, name=param.flags[0], help=_(param.help)

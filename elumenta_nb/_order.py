@@ -38,6 +38,7 @@ class Order:
     generation_id: int | str | None = None
     attempts: int = 1
     was_sent: bool = False
+    note: str = ""  # for the receipt: what a person should know once
     receipt: Receipt | None = None  # from the moment it is settled
     text: list[str] = field(default_factory=list)  # what a stream brought so far
     began: float = field(default_factory=time.monotonic)

@@ -9,7 +9,7 @@ import contextlib
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from ._books import book_elsewhere, collect, history_frame, jobs_frame, models_frame
 from ._buying import KERNEL, Buying, partly
@@ -62,7 +62,7 @@ class Session(Buying):
 
     def balance(self) -> Balance:
         services = self.services()
-        balance = runtime.call(services.client.balance)
+        balance = runtime.call(self._ask_balance)
         services.purse.told(balance)
         return balance
 
@@ -270,7 +270,7 @@ class Session(Buying):
         told = self.server().control(verb, *args)
         if verb == "reset":
             self.close()
-        return cast("dict[str, Any]", told)
+        return told
 
     def login(self, key: str, *, keyring: bool = False) -> Path | str:
         """Keep a key for later sessions: in a file only you can read, or in the keyring. Returns where."""
@@ -302,12 +302,17 @@ class Session(Buying):
 # ---------------------------------------------------------------- the global state department
 
 
-def current() -> Session:
-    """The session of this process, made at the first use with the settings of the environment."""
+def current(folder: Path | None = None) -> Session:
+    """The session of this process, made at the first use with the settings of the environment.
+
+    `folder` is where a new one keeps its media when that is not the working directory of now.
+    """
     global _current  # noqa: PLW0603 - the one piece of global state
     with _lock:
         if _current is None:
             _current = Session()
+            if folder is not None:
+                _current.start_in(folder)
             if _current.settings.lang is not None:
                 set_language(_current.settings.lang)
         return _current

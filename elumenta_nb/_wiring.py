@@ -17,12 +17,13 @@ from ._runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from ._engine import Engine
     from ._generation import Services
     from ._ledger import Ledger
     from ._store import Store
-    from ._values import Profile
+    from ._values import Balance, Profile
     from .sandbox import Server
 
 __all__ = ["Wiring", "runtime"]
@@ -46,6 +47,7 @@ class Wiring:
         self._server: Server | None = None
         self._account: str | None = None
         self._profile: Profile | None = None
+        self._cycle_ends: datetime | None = None
 
     def __repr__(self) -> str:
         key = self._settings.api_key
@@ -53,6 +55,10 @@ class Wiring:
 
     def __reduce__(self) -> Any:
         raise TypeError(_("A session holds a key and a ledger: it cannot be pickled."))
+
+    def start_in(self, folder: Path) -> None:
+        """Media and relative links start here; before the first call."""
+        self._folder = folder
 
     @property
     def settings(self) -> Settings:
@@ -96,7 +102,7 @@ class Wiring:
             writer=Writer(ledger),
             store=self._store_at(None),
             prices=Prices(client, ledger, api),
-            purse=Purse(client.balance),
+            purse=Purse(self._ask_balance),
             api=api,
             account=self._ask_account,
             job_timeout_s=self._settings.job_timeout_s,
@@ -150,6 +156,15 @@ class Wiring:
         self.close()
         self._arguments = {**self._arguments, **_hidden(settings)}
         self._settings = loaded
+
+    async def _ask_balance(self) -> Balance:
+        """The balance; monthly budgets follow the billing cycle it tells."""
+        services = self.services()
+        balance = await services.client.balance()
+        if balance.expires_at is not None and balance.expires_at != self._cycle_ends:
+            services.ledger.set_cycle(await self._ask_account(), services.api, balance.expires_at)
+            self._cycle_ends = balance.expires_at
+        return balance
 
     async def _ask_account(self) -> str:
         """The account's name in the ledger: the id of /user/me, so that two keys of one account share budgets."""

@@ -242,4 +242,85 @@ def test_a_count_that_partly_fails_tells_what_was_done(world):
     assert len(caught.value.results) == 3
     assert caught.value.spent == "yes"
     assert world.booked == world.charged == 6
-    assert Origin().source == "python"
+
+
+def test_the_first_call_of_an_account_says_what_tokens_are_and_later_ones_do_not(world):
+    first, second = world.buy("gpt-5")[0], world.buy("gpt-5")[0]
+    world.session = world.new_session()
+    later = world.buy("gpt-5")[0]
+
+    assert "not LLM tokens" in first.receipt.note
+    assert second.receipt.note == later.receipt.note == ""
+
+
+def test_a_new_kernel_says_what_is_unfinished(world):
+    world.buy("gpt-5")
+    world.server.fault("drop_before", path="/generate", method="POST")
+    with pytest.raises(el.OutcomeUnknown):
+        world.buy("gpt-5")
+
+    world.session = world.new_session()
+    (result,) = world.buy("photon-flash")
+
+    assert result.receipt.note == "1 unfinished call (up to 2 tokens): %elumenta recover"
+
+
+def test_a_budget_warns_at_four_fifths(world):
+    world.session.budget(5, per="day")
+
+    notes = [world.buy("gpt-5")[0].receipt.note for _ in range(2)]
+
+    assert "80 %" not in notes[0]
+    assert "80 %" in notes[1]
+
+
+def test_a_stream_stopped_by_the_person_is_booked_behind_and_its_text_is_kept(world):
+    stream = []
+
+    def view(event):
+        if hasattr(event, "text"):
+            stream.append(event.text)
+        if len(stream) == 2:
+            raise KeyboardInterrupt
+
+    view.tick = lambda: None
+    origin = Origin(source="magic", cell_id="c", source_hash="s", run="r")
+
+    with pytest.raises(KeyboardInterrupt):
+        world.session.run(Ask(model="gpt-5", prompt="a long story", stream=True), origin, view)
+    world.session.call(lambda: wait_for(world.session.services().background))
+
+    world.settle()
+    assert world.booked == world.charged
+    assert world.session.jobs().empty or world.charged == 0
+    if world.charged:
+        (take,) = world.session.services().store.takes()
+        assert take.text.startswith("".join(stream)[:10])
+
+
+async def wait_for(tasks) -> None:
+    import asyncio
+
+    if tasks:
+        await asyncio.wait(set(tasks), timeout=20)
+
+
+def test_an_interrupt_before_anything_was_sent_releases_the_hold(world):
+    world.session.price(Ask(model="gpt-5"))
+
+    class Stop:
+        events = []
+
+        def __call__(self, event):
+            self.events.append(event)
+
+        def tick(self):
+            raise KeyboardInterrupt
+
+    world.server.fault("slow", path="/user/me", seconds=3.0, before=True)
+    world.session._account = None
+    with pytest.raises(KeyboardInterrupt):
+        world.session.run(Ask(model="gpt-5", prompt="x"), Origin(), Stop())
+
+    assert world.posts() == 0
+    assert world.session.spend().empty
