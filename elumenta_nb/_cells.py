@@ -59,7 +59,7 @@ class Cells:
     def _run(self, line: str, cell: str | None) -> Any:
         read = parse(line, verbs=_verbs.VERBS, lookup=self._category_of, fill=self._filled)
         if read["help"]:
-            return _verbs.help_page(read.verb or read.model or (read.category.name if read.category else ""))
+            return _verbs.about(read)
         if read.category is not None and not read.verb:
             return self._generate(read, line, cell)
         if cell is not None and cell.strip():

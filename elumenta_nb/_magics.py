@@ -29,24 +29,18 @@ _LINE: Final = re.compile(r"(?:^|=)\s*(%{1,2})elumenta[ \t]+(.*)$", re.DOTALL)
 _FIRST_LINE: Final = re.compile(r"\s*%%elumenta\b")
 
 
-def _current() -> Session:
-    from ._session import current
-
-    return current()
-
-
 @magics_class
 class ElumentaMagics(Magics):
     """`%%elumenta CATEGORY [MODEL] [options]` and `%elumenta VERB`."""
 
-    def __init__(self, shell: InteractiveShell, session: Callable[[], Session] = _current) -> None:
+    def __init__(self, shell: InteractiveShell, session: Callable[[], Session] | None = None) -> None:
         super().__init__(shell)
         self.ip: Any = shell
-        self.session = session
         self.front = Shell(shell)
+        self.session = session or self._current
         self.guard = KeyGuard(shell)
         self._cells: Cells | None = None
-        self._matcher = matcher(session)
+        self._matcher = matcher(self.session)
 
     @no_var_expand
     @line_cell_magic
@@ -57,6 +51,11 @@ class ElumentaMagics(Magics):
 
             self._cells = Cells(self.front, self.session)
         return self._cells.run(line, cell)
+
+    def _current(self) -> Session:
+        from ._session import current
+
+        return current(self.front.folder)
 
     def attach(self) -> None:
         ip = self.ip

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._session import Session
     from ._values import Origin
 
-__all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "help_page", "status"]
+__all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "about", "help_page", "status"]
 
 _PERIODS: Final = ("kernel", "notebook", "day", "month")
 _GROUPS: Final = ("cell", "model", "category", "day", "notebook", "user", "tag")
@@ -219,6 +219,13 @@ def _help(_desk: Desk, line: Line) -> Page:
     if topic == "tokens":
         return about_tokens()
     return help_page(topic)
+
+
+def about(line: Line) -> Page:
+    """The page of what a line with `-h` names: a verb, a category, a model the table may not have, or the magic."""
+    if line.verb or line.category is None:
+        return help_page(line.verb)
+    return about_category(line.category, catalog().models.get(line.model or ""))
 
 
 def help_page(topic: str) -> Page:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
+from elumenta_nb._catalog import Model
 from elumenta_nb.sandbox import Server, serve
 
 GUARD = Path(__file__).parents[1] / "guard"
@@ -119,7 +120,9 @@ class Kernel:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(state=tmp_path_factory.mktemp("server") / "state.sqlite") as server:
+    state = tmp_path_factory.mktemp("server") / "state.sqlite"
+    newer = Model(slug="nova-9", category="text", minimum=3, maximum=3)  # known to the server, not to the table
+    with serve(state=state, extra_models=[newer]) as server:
         yield server
 
 

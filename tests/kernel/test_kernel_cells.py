@@ -37,6 +37,14 @@ def test_a_live_front_end_sees_the_text_come(kernel):
     assert ran.kinds == ["execute_result", "display_data"]
 
 
+@pytest.mark.parametrize("line", ["nova-9", "text nova-9"])
+def test_a_model_only_the_server_knows_works(kernel, line):
+    ran = kernel.run(f"%%elumenta {line} --fresh\nSay hello")
+
+    assert ran.outputs[-1][1].startswith("nova-9 · 3 tokens")
+    assert "--temperature" in kernel.run("%elumenta nova-9 -h").outputs[0][1]
+
+
 def test_the_same_cell_is_restored_and_costs_nothing(kernel):
     kernel.run("%%elumenta image photon-flash\na red boat", cell_id="c3")
     ran = kernel.run("%%elumenta image photon-flash\na red boat", cell_id="c3")

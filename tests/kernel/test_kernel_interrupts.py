@@ -36,7 +36,7 @@ def check(ran):
     return text
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def warm(kernel):
     kernel.run("%%elumenta text gpt-5\nwarm up")
     kernel.run("%%elumenta image photon-flash\nwarm up")

@@ -1,5 +1,6 @@
 """What the front end tells, and what is made of it."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -80,6 +81,19 @@ def test_the_hub_s_user_is_the_user(shell, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_USER", "anna")
 
     assert began(shell).origin().user == "anna"
+
+
+def test_media_stay_where_the_notebook_began_when_it_moves_on(shell, monkeypatch, tmp_path):
+    monkeypatch.setenv("ELUMENTA_MODE", "sandbox")
+    shell.magics_manager.registry[ElumentaMagics.__name__].detach()
+    magics = ElumentaMagics(shell)
+    magics.attach()
+    began_in = Path.cwd()
+    shell.run(f"%cd -q {tmp_path}")
+    picture = shell.run("%%elumenta image photon-flash\na boat\n")
+    magics.detach()
+
+    assert picture.path.is_relative_to(began_in)
 
 
 def test_tags_are_kept_once_and_in_order(shell):
