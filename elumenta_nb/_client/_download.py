@@ -104,8 +104,8 @@ class Downloads:
     async def aclose(self) -> None:
         lanes, self._lanes = list(self._lanes.values()), {}
         if self._loop is asyncio.get_running_loop():
-            for lane in lanes:
-                await lane.aclose()
+            for route in lanes:
+                await route.aclose()
 
     async def _once(
         self, url: str, target: Path, max_bytes: int, progress: Callable[[int, int | None], None] | None
@@ -190,7 +190,7 @@ class Downloads:
                 **({} if address is None else {"sni_hostname": place.raw_host.decode("ascii")}),
             },
         )
-        exchange = Exchange(self._connections(route).take(), request, traced=self._factory is None)
+        exchange = Exchange(self._connections(route), request, traced=self._factory is None)
         done = False
         try:
             done = await exchange.open(within_s=READ_S * 2)

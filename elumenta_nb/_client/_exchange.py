@@ -19,7 +19,7 @@ import httpx
 from ._policy import Loss
 
 if TYPE_CHECKING:
-    from ._routes import Lane
+    from ._routes import Lanes
 
 __all__ = ["Exchange", "Timeouts", "timeouts"]
 
@@ -37,17 +37,18 @@ def timeouts(*, read_s: float) -> Timeouts:
 
 
 class Exchange:
-    """One request on one lane. `open`, then `read` or `chunks`, then `close`; `loss` says what went wrong, if anything."""
+    """One request on one connection. `open`, then `read` or `chunks`, then `close`; `loss` says what went wrong, if anything."""
 
     def __init__(
         self,
-        lane: Lane,
+        lanes: Lanes,
         request: httpx.Request,
         *,
         traced: bool = False,
         on_sent: Callable[[], None] | None = None,
     ) -> None:
-        self._lane: Lane | None = lane
+        self._lanes = lanes
+        self._lane: httpx.AsyncBaseTransport | None = None
         self._request = request
         self._traced = traced  # the transport is known to tell when a byte is written
         self._on_sent = on_sent
@@ -61,10 +62,10 @@ class Exchange:
     async def open(self, *, within_s: float) -> bool:
         """Send, and wait for status and headers. False: there is no answer, and `loss` says why."""
         self._request.extensions["trace"] = self._trace
-        assert self._lane is not None
+        self._lane = lane = self._lanes.take()
         try:
             async with asyncio.timeout(within_s):
-                response = await self._lane.transport.handle_async_request(self._request)
+                response = await lane.handle_async_request(self._request)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the question is what was sent
             self._suspect()
             self.loss = Loss(why=_why(error), sent=self.sent, lasting=_is_lasting(error))
@@ -121,7 +122,7 @@ class Exchange:
             self.loss = self.loss or Loss(why=_why(error), sent=True)
         finally:
             if lane is not None:
-                lane.busy -= 1
+                await self._lanes.give(lane)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         self._heard = True

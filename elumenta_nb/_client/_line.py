@@ -63,7 +63,7 @@ class Line:
         on_sent: Callable[[], None] | None = None,
         files: contextlib.ExitStack | None = None,
     ) -> Exchange:
-        """The request, signed and on a lane, not yet sent. `files` closes what an upload opened."""
+        """The request, signed, not yet sent. `files` closes what an upload opened."""
         headers = [("accept", "text/event-stream" if request.stream else "application/json"), *_COMMON]
         facts: dict[str, Any] = {}
         if request.upload is not None and files is not None:
@@ -86,7 +86,7 @@ class Line:
             **facts,
         )
         self._sign(made)
-        return Exchange(self._connections().take(), made, traced=self._factory is None, on_sent=on_sent)
+        return Exchange(self._connections(), made, traced=self._factory is None, on_sent=on_sent)
 
     def _connections(self) -> Lanes:
         loop = asyncio.get_running_loop()

@@ -1,8 +1,9 @@
-"""How a request leaves this machine: proxies of the environment, certificates, and shared-out connections.
+"""How a request leaves this machine: proxies of the environment, certificates, and connections.
 
 The seam: a `TransportFactory` is called with a `Route` and gives an `httpx.AsyncBaseTransport`. httpx ignores the
 proxy variables as soon as it is handed a transport (encode/httpx#1122), so the proxy is looked up here, and a factory
-of your own must use `route.proxy` to keep it.
+of your own must use `route.proxy` to keep it. It is called for each connection in use: httpx's pool does work for every
+request on every connection (encode/httpx#3215; at 100 at once it runs at 7 % of the ideal rate), so a pool here holds one.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ from elumenta_nb._address import is_loopback
 from elumenta_nb._errors import ConfigError
 from elumenta_nb._language import gettext as _
 
-__all__ = ["Lane", "Lanes", "Route", "TransportFactory", "http_transport", "proxy_for", "route_to"]
+__all__ = ["Lanes", "Route", "TransportFactory", "http_transport", "proxy_for", "route_to"]
 
-# httpx's pool does work for every request on every connection (encode/httpx#3215): at 100 at once it runs at a few per
-# cent of the ideal rate. Several small pools do not.
-WIDTH: Final = 8
+MOST_IDLE: Final = 32
 # Shorter than the 5 s after which common servers close an idle connection: a request on a connection that is closed in
 # the same instant is one whose outcome nobody knows.
 KEEPALIVE_S: Final = 4.0
@@ -49,7 +48,7 @@ TransportFactory = Callable[[Route], httpx.AsyncBaseTransport]
 
 def http_transport(route: Route) -> httpx.AsyncBaseTransport:
     """The transport used unless another is given: httpx's own, which tells when a byte is written."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=WIDTH, keepalive_expiry=KEEPALIVE_S)
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_S)
     try:
         return httpx.AsyncHTTPTransport(verify=route.ssl_context, limits=limits, proxy=route.proxy)
     except (ImportError, ValueError) as error:
@@ -114,33 +113,31 @@ def _no_certificates() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: httpx wants one for http as well
 
 
-class Lane:
-    """One small pool of connections, and how many requests are on it."""
-
-    __slots__ = ("busy", "transport")
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self.transport = transport
-        self.busy = 0
-
-
 class Lanes:
-    """The connections to one place: as many small pools as the requests of the moment need."""
+    """The connections to one place, each in a transport of its own, used by one request at a time; the warmest first."""
 
     def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
         self._make = make
-        self._lanes: list[Lane] = []
+        self._idle: list[httpx.AsyncBaseTransport] = []
+        self._open = True
+        self.busy = 0
 
-    def take(self) -> Lane:
-        """A lane for one request; `busy` goes back down when it is done. The first ones are preferred: they are warm."""
-        lane = next((lane for lane in self._lanes if lane.busy < WIDTH), None)
-        if lane is None:
-            lane = Lane(self._make())
-            self._lanes.append(lane)
-        lane.busy += 1
+    def take(self) -> httpx.AsyncBaseTransport:
+        """A connection for one request. Give it back with `give`."""
+        lane = self._idle.pop() if self._idle else self._make()
+        self.busy += 1
         return lane
 
+    async def give(self, lane: httpx.AsyncBaseTransport) -> None:
+        self.busy -= 1
+        if self._open and len(self._idle) < MOST_IDLE:
+            self._idle.append(lane)
+        else:
+            await lane.aclose()
+
     async def aclose(self) -> None:
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            await lane.transport.aclose()
+        """Close what is idle now, and what is busy when it is given back."""
+        self._open = False
+        idle, self._idle = self._idle, []
+        for lane in idle:
+            await lane.aclose()

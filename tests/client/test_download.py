@@ -194,7 +194,7 @@ def test_a_stopped_download_leaves_nothing_behind(tmp_path):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return [lane.busy for lanes in client._downloads._lanes.values() for lane in lanes._lanes]
+        return [lanes.busy for lanes in client._downloads._lanes.values()]
 
     ran, _ = fetch(tmp_path, server=server, do=stop)
 

@@ -200,16 +200,17 @@ def test_the_factory_is_told_the_route():
     assert [(route.scheme, route.proxy) for route in routes] == [("http", None)]
 
 
-def test_a_hundred_calls_at_once_share_small_pools():
+def test_a_hundred_calls_at_once_have_a_connection_each_and_keep_only_some():
     async def act(_reader, writer):
         await asyncio.sleep(0.05)
         await reply(DONE)(_reader, writer)
 
     async def many(client):
         replies = await asyncio.gather(*(client.create(TEXT, Told()) for _ in range(100)))
-        lanes = client._line._lanes._lanes
-        return len(replies), len(lanes), [lane.busy for lane in lanes]
+        lanes = client._line._lanes
+        return len(replies), len(lanes._idle), lanes.busy
 
     ran = play(act, do=many)
 
-    assert ran.value == (100, 13, [0] * 13)
+    assert ran.value == (100, 32, 0)
+    assert ran.server.connections == 100
