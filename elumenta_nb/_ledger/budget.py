@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import calendar
 import json
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime, time as clock_time, timedelta
 from typing import TYPE_CHECKING, Final
@@ -31,7 +32,7 @@ FOREVER_US: Final = 2**62
 
 _READ: Final = (
     'SELECT no, api, account, per, target, "user", tag, ceiling, from_us, to_us, spent, held FROM budgets'
-    " WHERE api = :api AND account = :account ORDER BY no{lock}"
+    " WHERE api = :api AND account = :account ORDER BY no"
 )
 _MOVE: Final = "UPDATE budgets SET spent = spent + :spent, held = held + :held WHERE no = :no"
 _TURN: Final = "UPDATE budgets SET from_us = :from_us, to_us = :to_us, spent = :spent, held = :held WHERE no = :no"
@@ -105,7 +106,7 @@ class Purse:
     def __init__(self, tx: Tx, accounts: Iterable[tuple[str, str]], now_us: int, *, keep: bool = True) -> None:
         self._tx = tx
         self._buckets = {
-            pair: [_rolled(tx, bucket, now_us, keep=keep) for bucket in read(tx, *pair)]
+            pair: [_rolled(tx, bucket, now_us, keep=keep) for bucket in read(tx, *pair, lock=keep)]
             for pair in sorted(set(accounts))
         }
 
@@ -127,8 +128,8 @@ class Purse:
         )
 
 
-def read(tx: Tx, api: str, account: str) -> list[Bucket]:
-    return [Bucket(*row) for row in tx.all(_READ, api=api, account=account)]
+def read(tx: Tx, api: str, account: str, *, lock: bool = False) -> list[Bucket]:
+    return [Bucket(*row) for row in tx.all(_READ + "{lock}" if lock else _READ, api=api, account=account)]
 
 
 def _rolled(tx: Tx, bucket: Bucket, now_us: int, *, keep: bool) -> Bucket:
@@ -221,7 +222,9 @@ def exceeded(bucket: Bucket, ask: int) -> BudgetExceeded:
     state = bucket.state()
     enough = -(-(state.used + ask) // 100) * 100
     words = "".join(
-        f" --{flag} {value}" for flag, value in (("per", state.per), ("user", state.user), ("tag", state.tag)) if value
+        f" --{flag} {shlex.quote(value)}"
+        for flag, value in (("per", state.per), ("user", state.user), ("tag", state.tag))
+        if value
     )
     hint = [_("To raise it: {line}").format(line=f"%elumenta budget {enough}{words}")]
     if state.held:

@@ -110,7 +110,9 @@ def _fill_facts(tx: Tx, out: Columns, clause: str, facts: dict[str, Any], now_us
     expressions = {
         name: f"COALESCE({sql}, {MISSING})" if missing else sql for name, (sql, _type, missing) in FACTS.items()
     }
-    expired = f"CASE WHEN c.status = {State.RESERVED:d} AND c.lease_us <= {now_us:d} THEN {State.UNKNOWN:d}"
+    expired = f"CASE WHEN c.status = {State.RESERVED:d} AND c.lease_us <= :now_us THEN {State.UNKNOWN:d}"
+    if "status" in names:
+        facts = facts | {"now_us": now_us}
     expressions["status"] = f"{expired} ELSE c.status END"
     listed = ", ".join(expressions[name] for name in names)
     start = 0

@@ -44,7 +44,8 @@ __all__ = ["Ledger"]
 
 T = TypeVar("T")
 
-_BEFORE_SENDING = frozenset({"reserve", "restore"})
+_BEFORE_SENDING = frozenset({"reserve", "reserve_together", "restore"})
+_BY_LOOKING = frozenset({"claim", "elsewhere"})  # they ask whether another row has the generation
 
 
 class Ledger:
@@ -110,7 +111,8 @@ class Ledger:
         `LedgerError`, one that a budget refuses by a `BudgetExceeded`; neither undoes the others.
         """
         spent: Spent = "no" if all(name in _BEFORE_SENDING for name, _items in operations) else "maybe"
-        with self._database.write(spent=spent) as tx:
+        alone = any(name in _BY_LOOKING for name, _items in operations)
+        with self._database.write(spent=spent, alone=alone) as tx:
             self._book.refresh()
             now_us = self._database.now_us()
             return [getattr(self._book, name)(tx, now_us, items) for name, items in operations]
@@ -133,8 +135,6 @@ class Ledger:
     def restore(self, items: Iterable[Restored]) -> list[int]:
         """Rows of calls served from the store: 0 tokens."""
         return self._run("restore", items)
-
-    reuse = restore
 
     def accept(self, items: Iterable[tuple[int, GenerationId]]) -> list[bool]:
         """The job's id, on disk before the first wait. False: the row is final already."""
@@ -182,7 +182,7 @@ class Ledger:
         tag: str = "",
     ) -> BudgetState:
         """Set or change a budget; what its calls have spent until now counts. Raises `ConfigError` for a bad limit."""
-        with self._database.write() as tx:
+        with self._database.write(alone=True) as tx:
             now_us = self._database.now_us()
             return set_budget(
                 tx, now_us, limit, per=per, account=account, api=api, origin=origin or Origin(), user=user, tag=tag
@@ -199,7 +199,7 @@ class Ledger:
         tag: str = "",
     ) -> bool:
         """Remove a budget. False: there was none."""
-        with self._database.write() as tx:
+        with self._database.write(alone=True) as tx:
             return clear_budget(tx, per=per, account=account, api=api, origin=origin or Origin(), user=user, tag=tag)
 
     def budgets(self, *, account: str | None = None, api: str | None = None) -> list[BudgetState]:
@@ -216,7 +216,7 @@ class Ledger:
 
     def set_cycle(self, account: str, api: str, ends_at: datetime | None) -> None:
         """When the account's billing cycle ends (`plan_expires_at`): monthly budgets follow it."""
-        with self._database.write() as tx:
+        with self._database.write(alone=True) as tx:
             set_cycle(tx, self._database.now_us(), account, api, ends_at)
 
     # ------------------------------------------------------------ reading
@@ -285,5 +285,5 @@ class Ledger:
 
     def rebuild(self) -> list[Drift]:
         """Count all running totals anew; what was wrong."""
-        with self._database.write() as tx:
+        with self._database.write(alone=True) as tx:
             return audit.rebuild(tx)

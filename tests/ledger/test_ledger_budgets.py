@@ -77,6 +77,11 @@ def test_the_error_says_how_to_raise_it_and_what_is_held(ledger):
     assert "jobs" not in refusal(ledger, held=10**6, origin=replace(HERE, tags=("demo",))).hint.splitlines()[0]
 
 
+def test_the_line_to_type_is_quoted_where_it_must_be(ledger):
+    budget(ledger, 1, per="day", tag="final cut")
+    assert "--per day --tag 'final cut'" in refusal(ledger, origin=replace(HERE, tags=("final cut",))).hint
+
+
 def test_one_refused_intent_does_not_take_the_others_back(ledger):
     budget(ledger, 30)
     outcome = ledger.reserve([intent(held=13), intent(held=20), intent(held=17)])
