@@ -20,48 +20,23 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from elumenta_nb._errors import LedgerError, Spent
-from elumenta_nb._language import gettext as _, span
+from elumenta_nb._language import gettext as _
 
+from .journal import journal_for
 from .schema import MIGRATIONS, VERSION, Migration
+from .trouble import of_driver, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import URL, Engine
 
-__all__ = ["Database", "Tx", "journal_for"]
+__all__ = ["Database", "Tx"]
 
 Row = tuple[Any, ...]
 
 _BUSY_S: Final = 30.0
 _LOCK: Final = 0x656C756D  # "elum": the advisory lock of a ledger in PostgreSQL
-_NETWORK: Final = frozenset(
-    [
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "coda",
-        "davfs",
-        "gfs",
-        "gfs2",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "ocfs2",
-        "orangefs",
-        "panfs",
-        "smb3",
-        "smbfs",
-        "virtiofs",
-        "wekafs",
-    ]
-)
-_LOCAL_FUSE: Final = frozenset({"fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse.exfat", "fuse.mergerfs"})
 _SECRET_OPTIONS: Final = ("password", "sslpassword")
 
 _DIALECTS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -84,32 +59,6 @@ _DIALECTS: Final[Mapping[str, Mapping[str, str]]] = {
         "begin_alone": f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})",
     },
 }
-
-
-def _mounts() -> str:
-    try:
-        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""  # not Linux: nothing is known, so local
-
-
-def journal_for(folder: Path, mounts: str | None = None) -> str:
-    """``"TRUNCATE"`` on a network file system, where WAL's shared memory does not work, else ``"WAL"``.
-
-    `mounts` is the text of ``/proc/self/mountinfo``.
-    """
-    here = folder.resolve()
-    longest, kind = -1, ""
-    for line in (_mounts() if mounts is None else mounts).splitlines():
-        before, _dash, after = line.partition(" - ")
-        fields = before.split(" ")
-        if len(fields) < 5 or not after:
-            continue
-        point = Path(fields[4].encode().decode("unicode_escape", errors="replace"))  # a space is written \040
-        if here.is_relative_to(point) and len(point.parts) >= longest:  # a later mount covers an earlier one
-            longest, kind = len(point.parts), after.split(" ")[0]
-    remote = kind in _NETWORK or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
-    return "TRUNCATE" if remote else "WAL"
 
 
 class Tx:
@@ -400,6 +349,10 @@ class Database:
     def _where(self) -> str:
         return str(self.path) if self.path is not None else self.shown
 
+    def _trouble(self, error: BaseException, spent: Spent) -> LedgerError:
+        secret = str(self.url.password or "")
+        return trouble(error, where=self._where, busy_s=self._busy_s, secret=secret, spent=spent)
+
     def _too_new(self, number: int) -> LedgerError:
         message = _("The ledger {where} was written by a newer elumenta_nb (schema {number}, this is {own}).")
         return LedgerError(
@@ -415,67 +368,16 @@ class Database:
                 error.spent = spent
             raise
         except DBAPIError as error:
-            raise self._error(error.orig or error, spent) from None  # its text repeats the statement and its values
+            raise self._trouble(error.orig or error, spent) from None  # its text repeats the statement and its values
         except OSError as error:
-            raise self._error(error, spent) from error
+            raise self._trouble(error, spent) from error
         except Exception as error:
-            if not _of_driver(error):
+            if not of_driver(error):
                 raise
-            raise self._error(error, spent) from error
-
-    def _error(self, error: BaseException, spent: Spent) -> LedgerError:
-        where = self._where
-        name = getattr(error, "sqlite_errorname", "") or ""
-        elsewhere = _("Set ELUMENTA_HOME to a folder that can be written, or ELUMENTA_LEDGER_URL to another database.")
-        for prefixes, message, hint in (
-            (
-                ("SQLITE_CORRUPT", "SQLITE_NOTADB"),
-                _("The ledger {where} is damaged or is not a ledger.").format(where=where),
-                _(
-                    "It was left as it is. Move it aside (mv {where} {where}.damaged) and start again: a new ledger is"
-                ).format(where=where)
-                + "\n"
-                + _("made, and %elumenta recover lists what the account has spent."),
-            ),
-            (
-                ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"),
-                _("The ledger {where} cannot be written.").format(where=where),
-                elsewhere,
-            ),
-            (
-                ("SQLITE_FULL",),
-                _("There is no room left on the disk of the ledger {where}.").format(where=where),
-                _("Free some space.") + "\n" + elsewhere,
-            ),
-            (
-                ("SQLITE_BUSY", "SQLITE_LOCKED"),
-                _("Another program has held the ledger {where} for {time}.").format(
-                    where=where, time=span(self._busy_s)
-                ),
-                _("Close the program that has it open (a database browser, a backup), then run the cell again."),
-            ),
-        ):
-            if name.startswith(prefixes):
-                return LedgerError(message, hint=hint, spent=spent)
-        if isinstance(error, OSError):
-            message = _("The ledger {where} cannot be written: {why}.").format(where=where, why=error.strerror or error)
-            return LedgerError(message, hint=elsewhere, spent=spent)
-        why = str(error).strip().partition("\n")[0]
-        if self.url.password:
-            why = why.replace(str(self.url.password), "***")
-        return LedgerError(
-            _("The ledger {where} cannot be used: {why}.").format(where=where, why=why.rstrip(".")),
-            hint=_("%elumenta doctor says more."),
-            spent=spent,
-        )
+            raise self._trouble(error, spent) from error
 
 
 _INHERITED: Final[list[Any]] = []  # connections of the parent process, kept from being closed by the collector
-
-
-def _of_driver(error: BaseException) -> bool:
-    """An error of a database driver: DBAPI drivers share no base class, only names."""
-    return any(base.__name__ == "Error" and base.__module__ in {"sqlite3", "psycopg"} for base in type(error).__mro__)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

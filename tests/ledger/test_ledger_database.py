@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, inspect
 
 from elumenta_nb._errors import LedgerError
 from elumenta_nb._ledger import Ledger, Settlement
-from elumenta_nb._ledger.database import journal_for
+from elumenta_nb._ledger.journal import journal_for
 from elumenta_nb._ledger.schema import MIGRATIONS, VERSION
 
 RELEASED = Path(__file__).parent / "released"
