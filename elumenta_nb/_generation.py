@@ -287,7 +287,7 @@ class Generation:
 
     def _kept(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Result:
         """A text that is not stored."""
-        return Result.from_reply(
+        result = Result.from_reply(
             reply,
             model=self._order.call.model,
             category=self._order.call.category,
@@ -299,6 +299,7 @@ class Generation:
             receipt=receipt,
             complete=complete,
         )
+        return replace(result, folder=self._services.store.folder)
 
     async def _stored(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Result:
         try:

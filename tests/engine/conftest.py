@@ -64,9 +64,7 @@ class World:
     def posts(self, *paths: str) -> int:
         """How many requests to generate arrived at the server."""
         wanted = paths or ("/generate", "/generate/stream", "/stt")
-        return sum(
-            seen.method == "POST" and seen.path.removeprefix("/api/v2") in wanted for seen in self.server.seen
-        )
+        return sum(seen.method == "POST" and seen.path.removeprefix("/api/v2") in wanted for seen in self.server.seen)
 
     def settle(self) -> None:
         """What a person does after trouble: a new kernel, and recover."""
