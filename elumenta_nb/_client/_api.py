@@ -215,20 +215,26 @@ class Client:
         model: str | None = None,
         status: str | None = None,
     ) -> History:
-        """A page of past generations; the filters are applied here as well, for the server may not know them (R11)."""
-        row = catalog().category(category) if category else None
-        wanted = {"page": page, "limit": limit, "category": row.wire[0] if row else category}
-        query = {**wanted, "model_slug": model, "status": status}
-        path = "/user/history?" + urlencode({name: value for name, value in query.items() if value is not None})
-        found = wire.read_history(await self._get(path), page=page, limit=limit)
-        names = {category, *(row.wire if row else ())}
-        items = tuple(
-            item
-            for item in found.items
-            if (not category or not item.category or item.category in names)
-            and (not model or not item.model or item.model == model)
-            and (not status or not item.status or item.status == status)
-        )
+        """A page of past generations. The filters are applied here as well, for the server may not know them (R11).
+
+        With a `model` the `category` is left out: the model decides, and the names of groups disagree (R13). A paid
+        generation must not be missed because it is filed under another name.
+        """
+        row = catalog().category(category) if category and not model else None
+        group = None if model or (row is not None and len(row.wire) > 1) else category
+        filters = {"category": row.wire[0] if row and group else group, "model_slug": model, "status": status}
+        given = {name: value for name, value in filters.items() if value is not None}
+        paging = {"page": page, "limit": limit}
+        try:
+            told = await self._get("/user/history?" + urlencode({**paging, **given}))
+        except Rejected as error:
+            if not given or error.status not in (400, 422):
+                raise
+            told = None
+        if told is None:  # the server does not take the filters
+            told = await self._get("/user/history?" + urlencode(paging))
+        found = wire.read_history(told, page=page, limit=limit)
+        items = tuple(item for item in found.items if _fits(item, None if model else category, model, status))
         return replace(found, items=items)
 
     async def download(
@@ -322,6 +328,17 @@ def _host_of(location: str) -> str:
         return httpx.URL(location).host
     except (httpx.InvalidURL, ValueError, TypeError):
         return ""
+
+
+def _fits(item: Reply, category: str | None, model: str | None, status: str | None) -> bool:
+    """Whether an item of history passes the filters; what it does not tell is not held against it."""
+    if (model and item.model and item.model != model) or (status and item.status and item.status != status):
+        return False
+    if not category or not item.category:
+        return True
+    row = catalog().category(category)
+    home = catalog().of_wire(item.category, item.model)
+    return item.category == category or (row is not None and (item.category in row.wire or home is row))
 
 
 def _more_telling(first: Rejected | None, second: Rejected, field: str) -> Rejected:

@@ -5,7 +5,7 @@ import json
 import pickle
 
 import pytest
-from scripted_server import DROP, KEY, STREAM, TEXT, Server, chunked, head, play, raw, reply, reset
+from scripted_server import DROP, KEY, STREAM, TEXT, Server, Told, chunked, head, play, raw, reply, reset
 
 from elumenta_nb import _errors as e
 from elumenta_nb._values import Call, Input
@@ -248,8 +248,6 @@ def test_r5_speech_is_asked_once_more_with_the_other_field_and_that_is_remembere
     )
 
     async def twice(client):
-        from scripted_server import Told
-
         await client.create(TTS, Told())
         return await client.create(TTS, Told())
 
@@ -283,8 +281,6 @@ def test_r5_only_a_422_is_a_reason_to_ask_again():
 
 @pytest.mark.parametrize("status", [404, 405])
 def test_r7_a_server_without_the_stream_path_is_asked_by_the_flag_and_that_is_remembered(status):
-    from scripted_server import Told
-
     async def twice(client):
         await client.create(STREAM, Told())
         return await client.create(STREAM, Told())
@@ -381,8 +377,6 @@ def test_a_client_cannot_be_pickled():
 
 @pytest.mark.parametrize("key", ["", "nb_ключ", "nb_a b", "nb_a\r\nx-evil: 1"])
 def test_a_key_that_no_header_can_hold_is_refused_before_anything_is_sent(key):
-    from scripted_server import Told
-
     from elumenta_nb._client import Client
 
     async def create(client):
@@ -405,12 +399,24 @@ def test_a_redirect_is_not_followed_and_the_other_host_is_named():
     assert "evil.example" in str(ran.error)
 
 
+def test_an_id_that_cannot_be_written_down_does_not_cost_the_paid_answer():
+    class Broken(Told):
+        async def accepted(self, generation_id):
+            raise e.LedgerError("disk full")
+
+    ran = play(reply(DONE), do=lambda client: client.create(TEXT, Broken()))
+    doubtful = play(
+        raw(head(200, KIND, length=len(WHOLE)) + WHOLE[:60]), do=lambda client: client.create(TEXT, Broken())
+    )
+
+    assert (ran.error, ran.value.id, ran.value.tokens) == (None, 18473, 3)
+    assert (doubtful.error.spent, doubtful.error.generation_id) == ("maybe", 18473)
+
+
 # ------------------------------------------------------------------ connections
 
 
 def test_a_connection_is_used_again():
-    from scripted_server import Told
-
     async def thrice(client):
         for _ in range(3):
             reply = await client.create(TEXT, Told())

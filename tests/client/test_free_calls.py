@@ -180,20 +180,43 @@ ITEMS = [
 
 def test_r11_history_is_filtered_here_as_well():
     page = reply({"items": ITEMS, "total": 4, "page": 1, "limit": 100})
-    ran = play(page, do=lambda client: client.history(category="image", model="dall-e-3", status="completed"))
+    ran = play(page, do=lambda client: client.history(category="image", status="completed"))
 
     assert [item.id for item in ran.value.items] == [3]
     assert (ran.value.received, ran.value.total, ran.value.more) == (4, 4, False)
-    assert ran.server.paths == [
-        "GET /user/history?page=1&limit=100&category=image&model_slug=dall-e-3&status=completed"
+    assert ran.server.paths == ["GET /user/history?page=1&limit=100&category=image&status=completed"]
+
+
+def test_r11_the_model_decides_and_the_group_is_not_asked_for():
+    page = reply({"items": [*ITEMS, {"id": 8, "category": "audio", "model_slug": "dall-e-3", "status": "completed"}]})
+    ran = play(page, do=lambda client: client.history(category="image", model="dall-e-3", status="completed"))
+
+    assert [item.id for item in ran.value.items] == [3, 8]
+    assert ran.server.paths == ["GET /user/history?page=1&limit=100&model_slug=dall-e-3&status=completed"]
+
+
+def test_r11_a_server_that_does_not_take_the_filters_is_asked_without_them():
+    refused = reply({"error": "validation_error", "message": "category"}, status=422)
+    ran = play(refused, reply({"items": ITEMS}), do=lambda client: client.history(model="dall-e-3"))
+
+    assert [item.id for item in ran.value.items] == [3, 1]
+    assert ran.server.paths[1] == "GET /user/history?page=1&limit=100"
+
+
+@pytest.mark.parametrize(
+    ("category", "ids"), [("tts", ["gen_2", 9]), ("music", [10]), ("audio-tools", [11]), ("image-tools", [12])]
+)
+def test_r13_the_groups_of_history_are_found_by_any_of_their_names(category, ids):
+    more = [
+        {"id": 9, "type": "audio", "model": "openai-tts", "status": "completed"},
+        {"id": 10, "type": "audio", "model": "musicgen", "status": "completed"},
+        {"id": 11, "type": "tool", "model": "el-dubbing", "status": "completed"},
+        {"id": 12, "type": "tool", "model": "upscale", "status": "completed"},
     ]
+    ran = play(reply({"items": [*ITEMS, *more]}), do=lambda client: client.history(category=category))
 
-
-def test_r13_the_groups_of_history_are_found_by_any_of_their_names():
-    page = reply({"items": [*ITEMS, {"id": 9, "type": "audio", "model": "openai-tts", "status": "completed"}]})
-    ran = play(page, do=lambda client: client.history(category="tts"))
-
-    assert [item.id for item in ran.value.items] == ["gen_2", 9]
+    assert set(ids) <= {item.id for item in ran.value.items}
+    assert 3 not in {item.id for item in ran.value.items}
 
 
 def test_a_web_page_for_json_is_named_and_nothing_is_retried():
