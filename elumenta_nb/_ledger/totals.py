@@ -103,10 +103,10 @@ def read_totals(tx: Tx, by: Sequence[str], where: Where, tz: tzinfo | None) -> T
         facts |= bounds
         groups = [column for name, column in _NUMBERS.items() if any(f"{name}." in key for key in keys)]
         listed = [f"{_local_day(tx, where, tz)} AS day"] if "day" in by else []
-        inner = f"SELECT {', '.join([*listed, *groups, _COUNTED])} FROM calls c{_all(within + wanted)}"  # noqa: S608
+        inner = f"SELECT {', '.join([*listed, *groups, _COUNTED])} FROM calls c{_all(within + wanted)}"  # noqa: S608 - constants
         source = f"({inner}{_grouped(len(listed) + len(groups))})"
         wanted = []
-    sql = f"SELECT {', '.join([*keys, _ADDED])} FROM {source} s{''.join(joins)}{_all(wanted)}{_grouped(len(keys))}"  # noqa: S608
+    sql = f"SELECT {', '.join([*keys, _ADDED])} FROM {source} s{''.join(joins)}{_all(wanted)}{_grouped(len(keys))}"  # noqa: S608 - constants
     rows = [
         (*row[: len(keys)], *(int(figure) for figure in row[len(keys) :]))
         for row in tx.all(sql, **facts)
