@@ -21,13 +21,16 @@ __all__ = ["Index", "is_current", "preferred"]
 _SETTLED_NS: Final = 2_000_000_000  # a folder changed more recently than this may change again within one tick
 
 
+_Entry = tuple[tuple[int, int, int], Take | None]  # (inode, size, mtime) of a sidecar, and what it said
+
+
 class Index:
     """The sidecars of one folder, read once each; the folder's mtime tells whether to look again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.damaged: dict[Path, str] = {}
-        self._entries: dict[str, tuple[tuple[int, int, int], Take | None]] = {}
+        self._entries: dict[str, _Entry] = {}
         self._by_fingerprint: dict[str, list[Take]] = {}
         self._seen = 0
 
@@ -50,40 +53,46 @@ class Index:
         self._seen = changed if time.time_ns() - changed > _SETTLED_NS else 0
 
     def _scan(self, *, force: bool) -> None:
-        entries: dict[str, tuple[tuple[int, int, int], Take | None]] = {}
-        damaged: dict[Path, str] = {}
-        anew = force
+        """Read the sidecars that are new. Known ones are kept: whether one is still so is asked when it is chosen."""
         try:
-            names = [entry.name for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)]
+            names = {entry.name for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)}
         except OSError:
-            names = []
+            names = set()
+        kept = {name: seen for name, seen in self._entries.items() if name in names}
+        changed = len(kept) != len(self._entries)
+        self.damaged = {path: why for path, why in self.damaged.items() if path.name in names}
         for name in names:
-            path = self.folder / name
-            try:
-                signature = _signature(path)
-            except OSError:
-                continue
-            old = self._entries.get(name)
-            if old and old[0] == signature:
-                entries[name] = old
-                if path in self.damaged:
-                    damaged[path] = self.damaged[path]
-                continue
-            anew = True
-            try:
-                entries[name] = (signature, from_json(self.folder, name))
-            except Damaged as why:
-                entries[name] = (signature, None)
-                damaged[path] = str(why)
-        if anew or len(entries) != len(self._entries):
-            self._entries, self.damaged = entries, damaged
-            grouped: defaultdict[str, list[Take]] = defaultdict(list)
-            ids: set[str] = set()
-            for _seen, take in entries.values():
-                if take is not None and take.id not in ids:
-                    ids.add(take.id)
-                    grouped[take.fingerprint].append(take)
-            self._by_fingerprint = dict(grouped)
+            if name not in kept or force or self.folder / name in self.damaged:
+                changed |= self._read(name, kept)
+        self._entries = kept
+        if changed:
+            self._group()
+
+    def _read(self, name: str, entries: dict[str, _Entry]) -> bool:
+        """Read one sidecar unless it is the file that was read before; whether something changed."""
+        path = self.folder / name
+        try:
+            signature = _signature(path)
+        except OSError:
+            return entries.pop(name, None) is not None
+        if name in entries and entries[name][0] == signature:
+            return False
+        self.damaged.pop(path, None)
+        try:
+            entries[name] = (signature, from_json(self.folder, name))
+        except Damaged as why:
+            entries[name] = (signature, None)
+            self.damaged[path] = str(why)
+        return True
+
+    def _group(self) -> None:
+        grouped: defaultdict[str, list[Take]] = defaultdict(list)
+        ids: set[str] = set()
+        for _seen, take in self._entries.values():
+            if take is not None and take.id not in ids:
+                ids.add(take.id)
+                grouped[take.fingerprint].append(take)
+        self._by_fingerprint = dict(grouped)
 
 
 def preferred(takes: list[Take], call: Call) -> list[Take]:
