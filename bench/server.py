@@ -3,19 +3,22 @@
     python -m bench.server [pieces] [pieces per second, 0 = as fast as possible]
 
 Prints its port. `gpt-5-nano` is never answered, `kling-v2.1` gives a file that trickles for a minute,
-`sora-2` a job that stays pending.
+`sora-2` a job that stays pending, `photon` and `luma-ray2` files of 5 MiB.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 import time
+from functools import cache
 
 PIECES = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
 RATE = float(sys.argv[2]) if len(sys.argv) > 2 else 0
 WORDS = ["The", "tide", "goes", "out", "over", "the", "long", "flat", "sand", "and", "the", "lamp", "is", "lit", "."]
+BIG = {"photon": "big.png", "luma-ray2": "big.mp4"}
 seen = {"first_piece": 0.0, "polls": 0}
 
 BALANCE = {"token_balance": 1500, "plan": "vip", "plan_expires_at": "2027-01-01T00:00:00Z"}
@@ -66,6 +69,24 @@ async def slow_file(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.1)
 
 
+def big_file(writer: asyncio.StreamWriter, name: str) -> None:
+    data = big_files()[name]
+    kind = "image/png" if name.endswith("png") else "video/mp4"
+    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+
+
+@cache
+def big_files() -> dict[str, bytes]:
+    """About 5 MiB each of what does not compress: a picture of noise, and a film as far as its first bytes go."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    noise, picture = random.Random(7).randbytes(1350 * 1350 * 3), BytesIO()
+    Image.frombytes("RGB", (1350, 1350), noise).save(picture, "PNG", compress_level=1)
+    return {"big.png": picture.getvalue(), "big.mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + noise}
+
+
 async def answer(path: str, body: dict, writer: asyncio.StreamWriter, host: str) -> bool:
     """Answer one request; false when the connection is spent."""
     model = body.get("model")
@@ -80,6 +101,11 @@ async def answer(path: str, body: dict, writer: asyncio.StreamWriter, host: str)
     elif path.endswith("/file.mp4"):
         await slow_file(writer)
         return False
+    elif (name := path.rsplit("/", 1)[1]) in ("big.png", "big.mp4"):
+        big_file(writer, name)
+    elif model in BIG:
+        url = f"http://{host}/{BIG[model]}"
+        reply(writer, {"id": 5, "status": "completed", "model_slug": model, "result_url": url, "tokens_spent": 2})
     elif "/history" in path or path.endswith("/models"):
         reply(writer, {"items": [], "total": 0, "page": 1, "limit": 100})
     elif model == "gpt-5-nano":  # is never answered

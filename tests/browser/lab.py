@@ -143,7 +143,7 @@ def browser_page(*, width: int = 1280, height: int = 1600, scale: float = 1) -> 
         browser = playwright.chromium.launch(executable_path=provision(), args=list(FLAGS), headless=True)
         context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)
         page = context.new_page()
-        page.set_default_timeout(45_000)
+        page.set_default_timeout(90_000)  # two cores may be busy with other tests
         try:
             yield page
         finally:
@@ -170,7 +170,7 @@ def menu(page: Page, title: str, item: str) -> None:
     page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
 
 
-def run_all(page: Page, *, timeout_s: float = 150) -> None:
+def run_all(page: Page, *, timeout_s: float = 240) -> None:
     """Clear what was saved, Run > Run All Cells by the menu, and wait until every cell has its number."""
     menu(page, "Edit", "Clear Outputs of All Cells")
     menu(page, "Run", "Run All Cells")
