@@ -105,7 +105,7 @@ class Cells:
         self._last = (ask, read)
         if read["background"]:
             return self._in_background(ask, read)
-        result = self._buy(ask, read, owns_cell=cell is not None)
+        result = self._buy(ask, read, owns_cell=cell is not None or self.front.owns(line))
         if read["quiet"] and (cell is not None or self.front.is_statement(line)):
             return None
         return result
@@ -114,7 +114,7 @@ class Cells:
         if self._last is None:
             raise BadParam(_("There is no generation to repeat in this kernel yet."))
         ask, read = self._last
-        return self._buy(replace(ask, fresh=True), read, owns_cell=True)
+        return self._buy(replace(ask, fresh=True), read, owns_cell=self.front.owns("again"))
 
     def _in_background(self, ask: Ask, read: Line) -> Any:
         from ._api import Pending
@@ -135,18 +135,14 @@ class Cells:
         """Run it with a live view; show what belongs above the value, and the receipt under it."""
         session, quiet = self.session(), bool(read["quiet"])
         live = Live(self.front, self._subject(ask), safe=safe_markdown, owns_cell=owns_cell, is_seen=not quiet)
-        slot = ""
         try:
             results = session.run(ask, self.front.origin(read["tag"] or ()), live)
-        except KeyboardInterrupt as stop:
-            live.close()
-            _explain(stop, live.record, ask)
-            raise
-        except ElumentaError as error:
+        except BaseException as error:
             slot = live.close()
-            done: list[Result] = getattr(error, "results", [])
-            self._bind(read, Results(done) if ask.count > 1 else (done[0] if done else None))
-            self._show_all(done, quiet=quiet)
+            if isinstance(error, KeyboardInterrupt):
+                _explain(error, live.record, ask)
+            if isinstance(error, ElumentaError):
+                self._keep(error.results, ask, read)
             self._receipt(live.record, slot, quiet=quiet, failed=error)
             raise
         slot = live.close()
@@ -158,6 +154,11 @@ class Cells:
             self.front.next_cell(str(results[0].value))
         self._receipt(live.record, slot, quiet=quiet, note=self._note(ask))
         return value
+
+    def _keep(self, done: Sequence[Result], ask: Ask, read: Line) -> None:
+        """What succeeded before the error is bound and shown: it is paid for."""
+        self._bind(read, Results(done) if ask.count > 1 else (done[0] if done else None))
+        self._show_all(done, quiet=bool(read["quiet"]))
 
     def _note(self, ask: Ask) -> str:
         if ask.model is not None:
@@ -174,14 +175,15 @@ class Cells:
             self.front.show(data, metadata)
 
     def _receipt(
-        self, record: Record, slot: str, *, quiet: bool, note: str = "", failed: ElumentaError | None = None
+        self, record: Record, slot: str, *, quiet: bool, note: str = "", failed: BaseException | None = None
     ) -> None:
         if quiet:
             return
         if record.receipts:
             Receipts.of(self.front).add([_receipt.together(record.receipts, note=note)], slot)
-        elif slot and failed is not None:
-            self.front.update(slot, _receipt.said(failed.money()))  # takes the place of the progress line
+        elif slot:  # the progress line gives its place to the outcome
+            money = failed.money() if isinstance(failed, ElumentaError) else _("Stopped waiting.")
+            self.front.update(slot, _receipt.said(money))
 
 
 def _explain(stop: KeyboardInterrupt, record: Record, ask: Ask) -> None:

@@ -87,6 +87,10 @@ class Shell:
         alone = [row.strip() for row in self.source.splitlines() if _BARE.match(row)]
         return any(row.removeprefix("%elumenta").strip() == line.strip() for row in alone)
 
+    def owns(self, line: str) -> bool:
+        """Whether the cell is this line of the magic and nothing else, so that its output may be cleared."""
+        return self.source.strip().removeprefix("%elumenta").strip() == line.strip()
+
     def _parent_cell_id(self) -> str:
         get_parent = getattr(self.ip, "get_parent", None)
         parent = get_parent() if get_parent else {}

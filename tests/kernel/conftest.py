@@ -59,6 +59,7 @@ class Kernel:
     """A kernel process and its client."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
         env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         env |= {
             "ELUMENTA_HOME": str(folder / "home"),

@@ -106,6 +106,23 @@ def test_a_typed_key_is_not_in_the_kernel_afterwards(kernel):
     assert ran.outputs == [("execute_result", "[]")]
 
 
+def test_a_typed_key_reaches_no_file(kernel):
+    kernel.run(f"secret = '{KEY}'")
+    kernel.run("1 + 1")
+    kernel.run("get_ipython().history_manager.writeout_cache()")
+    written = [path for path in kernel.folder.rglob("*") if path.is_file()]
+
+    assert any(path.name == "history.sqlite" for path in written)
+    assert [path.name for path in written if KEY.encode() in path.read_bytes()] == []
+
+
+def test_a_front_end_without_input_is_told_another_way_to_log_in(kernel):
+    ran = kernel.run("%elumenta login")
+
+    assert ran.of("error")[0]["ename"] == "ConfigError"
+    assert "ELUMENTA_API_KEY" in "\n".join(ran.of("error")[0]["traceback"])
+
+
 def test_completion_answers_a_real_request_with_prices(kernel):
     kernel.client.complete("%%elumenta image dall", 21)
     reply = kernel.client.get_shell_msg(timeout=10)["content"]
