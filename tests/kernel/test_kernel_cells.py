@@ -171,3 +171,55 @@ def test_several_results_are_shown_above_one_receipt(kernel):
 
     assert ran.kinds == ["display_data"] * 3 + ["execute_result", "display_data"]
     assert ran.outputs[-1][1].startswith("photon-flash × 3 · 3 tokens")
+
+
+def test_a_job_shows_a_line_that_is_gone_afterwards(kernel, server):
+    server.fault("pending", path="/generate", method="POST", seconds=1)
+    ran = kernel.run("%%elumenta video luma-ray2-flash --fresh\nwaves", cell_id="c10")
+    live = [content["data"]["text/plain"] for content in ran.of("display_data") if content["transient"]]
+
+    assert live[0].startswith("luma-ray2-flash · ")
+    assert "of about 20–35 s" in live[0]
+    assert ran.kinds == ["execute_result", "display_data"]
+
+
+def test_where_a_cell_prints_too_nothing_of_it_is_cleared(kernel, server):
+    server.fault("pending", path="/generate", method="POST", seconds=1)
+    ran = kernel.run('print("mine")\nx = %elumenta video luma-ray2-flash --fresh "waves"', cell_id="c11")
+    slots = [content["transient"]["display_id"] for content in ran.of("display_data")]
+    final = [content for content in ran.of("update_display_data") if content["transient"]["display_id"] == slots[0]][-1]
+
+    assert ran.outputs[0] == ("stream", "mine\n")
+    assert len(slots) == 1
+    assert final["data"]["text/plain"].startswith("luma-ray2-flash · ")
+    assert "tokens" in final["data"]["text/plain"]
+
+
+def test_code_makes_the_next_cell_once(kernel):
+    source = "%%elumenta text gpt-5 --as code\nWrite code that adds two numbers"
+    first, again = kernel.run(source, cell_id="c12"), kernel.run(source, cell_id="c12")
+
+    assert [payload["source"] for payload in first.reply["payload"]] == ["set_next_input"]
+    assert first.reply["payload"][0]["text"]
+    assert again.reply["payload"] == []
+
+
+def test_json_is_parsed(kernel, server):
+    ran = kernel.run("%%elumenta text gpt-5 --as json -o facts\nThree facts", cell_id="c13")
+    assert ran.status == "ok"
+    assert kernel.run("type(facts.value).__name__").outputs[0][1] in ("'dict'", "'list'")
+
+
+def test_several_lines_of_a_cell_have_one_receipt(kernel):
+    ran = kernel.run('for n in range(2):\n    %elumenta text gpt-5 "count {{ n }}"')
+
+    assert ran.kinds == ["display_data"]
+    assert ran.outputs[0][1].startswith("gpt-5 × 2 · 4 tokens")
+
+
+def test_the_receipt_is_shown_although_the_cell_fails_later(kernel):
+    ran = kernel.run('x = %elumenta text gpt-5 "before it fails"\n1 / 0')
+
+    assert ran.status == "error"
+    assert ran.kinds == ["error", "display_data"]
+    assert "2 tokens" in ran.outputs[1][1]
