@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ._answer import Watch
 from ._api import Client
+from ._probe import Probe, probe, proxy_shown
 from ._routes import Route, TransportFactory, http_transport
 
-__all__ = ["Client", "Route", "TransportFactory", "Watch", "http_transport"]
+__all__ = ["Client", "Probe", "Route", "TransportFactory", "Watch", "http_transport", "probe", "proxy_shown"]

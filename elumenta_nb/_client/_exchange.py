@@ -58,6 +58,7 @@ class Exchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.loss: Loss | None = None
+        self.error: Exception | None = None  # under a loss before any answer: the doctor asks for its kind
 
     async def open(self, *, within_s: float) -> bool:
         """Send, and wait for status and headers. False: there is no answer, and `loss` says why."""
@@ -67,6 +68,7 @@ class Exchange:
             async with asyncio.timeout(within_s):
                 response = await lane.handle_async_request(self._request)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the question is what was sent
+            self.error = error
             self._suspect()
             self.loss = Loss(why=_why(error), sent=self.sent, lasting=_is_lasting(error))
         except BaseException:

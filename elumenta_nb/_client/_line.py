@@ -62,6 +62,7 @@ class Line:
         read_s: float,
         on_sent: Callable[[], None] | None = None,
         files: contextlib.ExitStack | None = None,
+        signed: bool = True,
     ) -> Exchange:
         """The request, signed, not yet sent. `files` closes what an upload opened."""
         headers = [("accept", "text/event-stream" if request.stream else "application/json"), *_COMMON]
@@ -85,7 +86,8 @@ class Line:
             extensions={"timeout": timeouts(read_s=read_s)},
             **facts,
         )
-        self._sign(made)
+        if signed:
+            self._sign(made)
         return Exchange(self._connections(), made, traced=self._factory is None, on_sent=on_sent)
 
     def _connections(self) -> Lanes:
