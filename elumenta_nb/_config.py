@@ -62,9 +62,9 @@ class Settings:
             ).format(file=KeyFile(self.home).path),
         )
 
-    def ledger(self) -> str:
-        """The SQLAlchemy URL of the ledger."""
-        return self.ledger_url or f"sqlite:///{self.home / 'ledger.sqlite'}"
+    def ledger(self) -> str | Path:
+        """Where the ledger is: a SQLAlchemy URL, or a file of SQLite."""
+        return self.ledger_url or self.home / "ledger.sqlite"
 
     def explain(self) -> list[dict[str, str]]:
         """A row per setting: its name, its value with secrets masked, and where it came from."""
@@ -74,7 +74,7 @@ class Settings:
             if name == "api_key":
                 shown = value.last_four if value else "–"
             elif name == "ledger_url":
-                shown = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.ledger())
+                shown = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(self.ledger()))
             else:
                 shown = "–" if value is None else str(value)
             rows.append({"setting": name, "value": shown, "from": self.sources.get(name, "default")})

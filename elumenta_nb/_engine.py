@@ -196,6 +196,8 @@ class Engine:
     def _greeting(self, account: str) -> str:
         """What a person should know at the first call of a kernel: what tokens are, and what is unfinished."""
         services = self._services
+        if services.store.note:
+            return services.store.note
         if not services.ledger.has_seen(account, services.api):
             return _("Elumenta tokens are credits of the account, not LLM tokens")
         rows = services.ledger.open_calls(account, services.api)

@@ -24,7 +24,6 @@ MAX_PIXELS: Final = 40_000_000
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 _NATIVE: Final = {"image/png", "image/jpeg"}  # what every viewer of notebooks shows, nbconvert and GitHub included
 _SIDE: Final = 1024
-_BAND: Final = "#8a5a00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,10 @@ class Picture:
     height: int
 
 
-def preview(path: Path, *, limit_bytes: int, band: str = "", side: int = _SIDE) -> Picture | None:
+def preview(path: Path, *, limit_bytes: int, side: int = _SIDE) -> Picture | None:
     """The picture itself where it is small PNG or JPEG, else a reduced copy of at most `limit_bytes`.
 
-    `band` is an ASCII caption drawn below it. ``None``: not a picture, damaged, or too many pixels to open safely.
+    ``None``: not a picture, damaged, or too many pixels to open safely.
     """
     try:
         small = path.stat().st_size <= limit_bytes
@@ -51,13 +50,13 @@ def preview(path: Path, *, limit_bytes: int, band: str = "", side: int = _SIDE) 
                 return None
             size = image.size
             image = _upright(image, side)
-            if small and not band:
+            if small:
                 file.seek(0)
                 data = file.read(limit_bytes + 1)
                 kind = sniff(data)
                 if kind.mime in _NATIVE and len(data) <= limit_bytes:
                     return Picture(data, kind.mime, *size)
-            return _encoded(_banded(image, band), limit_bytes)
+            return _encoded(image, limit_bytes)
     except Exception:  # noqa: BLE001 - a hostile or damaged file: decoders raise almost anything
         return None
 
@@ -156,26 +155,6 @@ def _flat(image: Image) -> Image:
     ground = PIL.Image.new("RGB", image.size, "white")
     ground.paste(image, mask=image.getchannel("A"))
     return ground
-
-
-def _banded(image: Image, band: str) -> Image:
-    if not band:
-        return image
-    import PIL.Image
-    from PIL import ImageDraw
-
-    high = max(20, round(max(image.width, 320) / 26))
-    framed = PIL.Image.new(image.mode, (image.width, image.height + high), _BAND)
-    framed.paste(image, (0, 0))
-    draw = ImageDraw.Draw(framed)
-    size = round(high * 0.62)
-    text = _ascii(band)
-    while size > 8 and draw.textlength(text, font=_font(size)) > image.width - 8:
-        size -= 1
-    if draw.textlength(text, font=_font(size)) > image.width - 8:
-        text = text.split(" ")[0]
-    draw.text((image.width / 2, image.height + high / 2), text, fill="white", font=_font(size), anchor="mm")
-    return framed
 
 
 def _encoded(image: Image, limit_bytes: int) -> Picture:

@@ -53,6 +53,7 @@ _WIDTH: Final = 720  # CSS pixels of a picture at most
 _HEIGHT: Final = 640
 _MUTED: Final = "opacity:.72;font-size:90%"
 _FENCED: Final = {"code": "python", "json": "json"}
+_TURN: Final = re.compile(r"\s*(\[Speaker \d+\]:)")  # how a transcript tells speakers apart (…/generations/stt)
 _SHOWN_AS: Final = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -123,7 +124,7 @@ def bundle(shown: Shown) -> Bundle:
 
 def _caption(shown: Shown) -> str:
     parts = []
-    if shown.sandbox:
+    if shown.sandbox and "SANDBOX" not in (shown.text or "")[:20]:  # it says so itself
         parts.append(_("SANDBOX · made by the sandbox, not by {model}").format(model=shown.model))
     if not shown.complete:
         parts.append(_("incomplete: cut before its end"))
@@ -134,7 +135,8 @@ def _text(shown: Shown, metadata: dict[str, Any]) -> dict[str, Any]:
     text = plain(shown.value if shown.shape == "code" and isinstance(shown.value, str) else shown.text or "")
     if shown.text is None:
         text = plain(_("{model}: no result ({status})").format(model=shown.model, status=shown.status))
-    elif len(text) > TEXT_CHARS:
+    text = _TURN.sub(r"\n\n\1", text).lstrip("\n") if _TURN.match(text) else text
+    if len(text) > TEXT_CHARS:
         text = text[:TEXT_CHARS] + "\n\n" + _("… cut here for display; .text has all of it")
     caption = _caption(shown)
     data: dict[str, Any] = {"text/plain": f"{caption}\n\n{text}" if caption else text}

@@ -226,11 +226,10 @@ class Result:
         if viewer is not None:
             how: Viewer = viewer if href or viewer == "embed" else "embed"
             limit = EMBED_BYTES if viewer == "embed" else PICTURE_BYTES
-            band = f"SANDBOX - made by the sandbox, not by {self.model}" if self.sandbox else ""
             if item.mime.startswith("image/"):
-                picture = preview(item.path, limit_bytes=limit, band=band)
+                picture = preview(item.path, limit_bytes=limit)
             elif item.poster is not None:
-                picture = preview(item.poster, limit_bytes=PICTURE_BYTES // 3, band=band)
+                picture = preview(item.poster, limit_bytes=PICTURE_BYTES // 3)
             if not item.mime.startswith("image/") and embeds(item.mime, item.size_bytes, how):
                 data = _read(item.path, item.size_bytes)
         return File(

@@ -143,6 +143,8 @@ class Wiring:
             if self._services is not None:
                 runtime.forget(self._services.client.aclose)
                 with contextlib.suppress(ElumentaError):
+                    runtime.call(self._services.writer.drain)
+                with contextlib.suppress(ElumentaError):
                     runtime.call(self._services.client.aclose)
             if self._ledger is not None:
                 self._ledger.close()

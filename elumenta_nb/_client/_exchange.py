@@ -70,7 +70,9 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the question is what was sent
             self.error = error
             self._suspect()
-            self.loss = Loss(why=_why(error), sent=self.sent, lasting=_is_lasting(error))
+            url = self._request.url
+            where = url.host if url.port is None else f"{url.host}:{url.port}"
+            self.loss = Loss(why=f"{where}: {_why(error)}", sent=self.sent, lasting=_is_lasting(error))
         except BaseException:
             self._suspect()
             raise

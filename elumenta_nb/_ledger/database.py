@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from elumenta_nb._errors import LedgerError, Spent
@@ -29,7 +29,7 @@ from .trouble import of_driver, trouble
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy.engine import URL, Engine
+    from sqlalchemy.engine import Engine
 
 __all__ = ["Database", "Tx"]
 
@@ -104,10 +104,16 @@ class Database:
     """One writer connection, reads apart. Opened at first use, again after a fork; never pickled."""
 
     def __init__(
-        self, url: str, *, clock: Callable[[], float] = time.time, busy_s: float = _BUSY_S, mounts: str | None = None
+        self,
+        url: str | Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        busy_s: float = _BUSY_S,
+        mounts: str | None = None,
     ) -> None:
         try:
-            self.url: URL = make_url(url)
+            # A path is no URL: it may hold a question mark.
+            self.url: URL = make_url(url) if isinstance(url, str) else URL.create("sqlite", database=str(url))
             self.kind = self.url.get_backend_name()
         except (ArgumentError, NoSuchModuleError, ValueError):
             raise LedgerError(

@@ -57,7 +57,7 @@ class Ledger:
 
     def __init__(
         self,
-        url: str,
+        url: str | Path,
         *,
         clock: Callable[[], float] = time.time,
         busy_s: float = 30.0,

@@ -268,3 +268,15 @@ def test_styles_survive_the_sanitizer_of_an_untrusted_notebook(page):
     assert "var(" not in markup
     assert "color:" not in markup
     assert "class=" not in markup
+
+
+def test_a_transcript_shows_its_speakers_as_turns():
+    text = "[Speaker 1]: Hello there. [Speaker 2]: Hi! [Speaker 1]: Bye."
+    data, _metadata = bundle(Shown(model="elevenlabs-scribe", tokens=2, text=text))
+    assert data["text/plain"].split("\n\n") == ["[Speaker 1]: Hello there.", "[Speaker 2]: Hi!", "[Speaker 1]: Bye."]
+
+
+def test_a_sandbox_text_that_says_so_itself_gets_no_second_caption():
+    text = "**SANDBOX** — made by the sandbox."
+    data, _metadata = bundle(Shown(model="gpt-5", tokens=2, text=text, sandbox=True))
+    assert data["text/plain"].count("SANDBOX") == 1

@@ -69,12 +69,6 @@ def test_a_photograph_turned_by_its_camera_stands_upright(tmp_path):
     assert picture.height > picture.width
 
 
-def test_the_sandbox_s_band_is_part_of_the_picture(tmp_path):
-    plain, banded = shown(tmp_path, made()), shown(tmp_path, made(), band="SANDBOX - made by the sandbox")
-    assert banded.height > plain.height
-    assert banded.width == plain.width
-
-
 @pytest.mark.parametrize(
     "data",
     [
