@@ -116,3 +116,25 @@ def test_what_is_shown_when_no_cell_runs_is_shown_at_once(shell):
     front.after_cell(lambda: seen.append(1))
 
     assert seen == [1]
+
+
+def test_unloading_leaves_nothing_behind(shell):
+    from elumenta_nb._magics import load_ipython_extension, unload_ipython_extension
+
+    def held():
+        return [
+            len(shell.ast_transformers),
+            len(shell.input_transformers_cleanup),
+            len(shell.Completer.custom_matchers),
+            *(len(callbacks) for callbacks in shell.events.callbacks.values()),
+        ]
+
+    unload_ipython_extension(shell)
+    before = held()
+    load_ipython_extension(shell)
+    assert "elumenta" in shell.magics_manager.magics["line"]
+    unload_ipython_extension(shell)
+
+    assert held() == before
+    assert "elumenta" not in shell.magics_manager.magics["line"]
+    assert "elumenta" not in shell.magics_manager.magics["cell"]
