@@ -41,9 +41,8 @@ def test_only_the_command_line_prints():
 
 
 def names_a_category(node: ast.AST) -> bool:
-    """`call.category`, `category`, `row.category.name` … as one side of a comparison."""
-    text = ast.unparse(node)
-    return "category" in text.split("(")[0].lower()
+    """`category`, `call.category`, `row.category.name`: not a column of it, such as `category.ask`."""
+    return bool(re.search(r"(^|[._])category(\.name)?$", ast.unparse(node)))
 
 
 def constants(node: ast.AST) -> set[object]:
