@@ -63,9 +63,11 @@ class Pending:
         self._handle.stop()
 
     def done(self) -> bool:
+        """Whether it has ended, one way or another."""
         return self._handle.done()
 
     def events(self) -> Iterator[Any]:
+        """What happens, as it happens; ends with the call. For one reader."""
         return self._handle.events()
 
     def __await__(self) -> Generator[Any, None, Result]:
@@ -108,6 +110,7 @@ class Stream:
         return self._handle.result()[0]
 
     def stop(self) -> None:
+        """Stop the stream; what it cost is found out and booked."""
         self._handle.stop()
 
 

@@ -39,7 +39,7 @@ def ask_of(line: Line, body: str | None, namespace: Mapping[str, Any]) -> Ask:
     options = {name: refer(value, namespace) if name in inputs else value for name, value in line.params.items()}
     given = line["input"]
     return Ask(
-        category=category.name if line.model is None else None,
+        category=category.name,
         model=line.model,
         prompt=prompt,
         options=options,

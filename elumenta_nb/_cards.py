@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._language import day, gettext as _, number, tokens
 
@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from ._session import Status
     from ._values import Balance, Limits, Message, Quote
 
-__all__ = ["Card", "balance", "chat", "chats", "facts", "price", "recovered", "said", "status", "tags"]
+__all__ = [
+    "Card",
+    "Tables",
+    "balance",
+    "chat",
+    "chats",
+    "facts",
+    "plans",
+    "price",
+    "recovered",
+    "said",
+    "status",
+    "tags",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,73 @@ class Card:
         return str(self._repr_mimebundle_()[0]["text/plain"])
 
     __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Tables below each other; `frame` is the same as data."""
+
+    tables: tuple[tuple[str, tuple[str, ...], tuple[tuple[Any, ...], ...]], ...]  # title, columns, rows
+    hint: str
+    frame: Any
+
+    def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        from ._render import table
+
+        hints = ["" for _table in self.tables[:-1]] + [self.hint]
+        shown = [
+            table(columns, rows, title=title, hint=hint)[0]
+            for (title, columns, rows), hint in zip(self.tables, hints, strict=True)
+        ]
+        return {
+            "text/plain": "\n\n".join(data["text/plain"] for data in shown),
+            "text/html": "".join(data["text/html"] for data in shown),
+        }, {}
+
+    def __str__(self) -> str:
+        return str(self._repr_mimebundle_()[0]["text/plain"])
+
+    __repr__ = __str__
+
+
+def plans(frame: Any, wanted: int | None) -> Tables:
+    """Plans and packages as the token page shows them, and the cheapest mixes for what is wanted."""
+    price = _("₽ per token")
+    mixes, subscriptions, packages = (frame[frame["kind"] == kind] for kind in ("mix", "plan", "package"))
+    tables: list[tuple[str, tuple[str, ...], tuple[tuple[Any, ...], ...]]] = []
+    if wanted is not None:
+        rows = tuple(
+            (row.name, int(row.tokens), int(row.rubles), _per_token(row), int(row.left)) for row in _rows(mixes)
+        )
+        title = _("{tokens} a month, the cheapest first").format(tokens=tokens(wanted))
+        tables.append((title, (_("Mix"), _("Tokens"), "₽", price, _("Left over")), rows))
+    rows = tuple(
+        (
+            row.name + (f" ← {_('yours')}" if row.current else ""),
+            int(row.tokens),
+            int(row.rubles),
+            _per_token(row),
+            bool(row.api),
+            number(int(row.hour)) if row.hour else "∞",
+            number(int(row.day)) if row.day else "∞",
+        )
+        for row in _rows(subscriptions)
+    )
+    columns = (_("Plan"), _("Tokens a month"), _("₽ a month"), price, "API", _("Requests an hour"), _("a day"))
+    tables.append((_("Plans"), columns, rows))
+    rows = tuple((row.name, int(row.tokens), int(row.rubles), _per_token(row)) for row in _rows(packages))
+    tables.append((_("Packages"), (_("Package"), _("Tokens"), "₽", price), rows))
+    hint = _("Plan tokens expire with the month (Starter: 50 once), those of a package do not. As data: el.plans()")
+    return Tables(tuple(tables), hint, frame)
+
+
+def _rows(frame: Any) -> Iterable[Any]:
+    return cast("Iterable[Any]", frame.itertuples())
+
+
+def _per_token(row: Any) -> str:
+    value = row.rubles_per_token
+    return "–" if value is None or value != value else f"{value:.2f}"  # noqa: PLR0124 - a missing value is not itself
 
 
 def status(told: Status) -> Card:

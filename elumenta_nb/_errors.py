@@ -119,6 +119,7 @@ class ElumentaError(Exception):
 
     @property
     def message(self) -> str:
+        """What happened, in a sentence."""
         return str(self)
 
     def money(self) -> str:

@@ -144,6 +144,7 @@ class Result:
 
     @property
     def paths(self) -> list[Path]:
+        """All stored files."""
         return [item.path for item in self.media]
 
     @property

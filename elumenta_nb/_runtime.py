@@ -79,6 +79,7 @@ class Handle(Generic[T]):
         self._future.cancel()
 
     def done(self) -> bool:
+        """Whether it has ended, one way or another."""
         return self._future.done()
 
     def then(self, callback: Callable[[Handle[T]], None]) -> None:
@@ -194,7 +195,7 @@ class Runtime:
             handle.stop()
             self._hear_out(queue, show)
             raise
-        return handle._future.result()  # noqa: SLF001
+        return handle._future.result()  # noqa: SLF001 - as above
 
     @staticmethod
     def _hear_out(queue: SimpleQueue[Any], show: View) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from ._books import book_elsewhere, collect, history_frame, jobs_frame, models_frame
 from ._buying import KERNEL, Buying, partly
 from ._config import changed
+from ._doctor import examine
 from ._errors import BadParam, ConfigError, ElumentaError, NoKey
 from ._keys import KeyFile, Keyring, check_key
 from ._language import gettext as _, set_language
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ._doctor import Report
     from ._ledger import BudgetState, Entry
     from ._runtime import View
     from ._values import Balance, Profile
@@ -61,19 +63,23 @@ class Session(Buying):
         return runtime.call(function)
 
     def balance(self) -> Balance:
+        """The balance as the server says now (docs.elumenta.ru/en/api-reference/user/balance)."""
         services = self.services()
         balance = runtime.call(self._ask_balance)
         services.purse.told(balance)
         return balance
 
     def me(self) -> Profile:
+        """The account (docs.elumenta.ru/en/api-reference/user/me)."""
         return runtime.call(self.services().client.profile)
 
     def stats(self) -> dict[str, Any]:
+        """The account's totals by category, on all channels (docs.elumenta.ru/en/api-reference/user/stats)."""
         return runtime.call(self.services().client.stats)
 
     @property
     def limits(self) -> Limits:
+        """Requests left, as the last reply told them; nothing is asked."""
         return self._services.client.limits if self._services else Limits()
 
     def api(self) -> str | None:
@@ -118,6 +124,7 @@ class Session(Buying):
         )
 
     def budget_states(self) -> list[BudgetState]:
+        """The account's budgets with what is spent and held of each."""
         services = self.services()
         if not services.api:
             return []
@@ -137,6 +144,7 @@ class Session(Buying):
         return models_frame(self._served.values(), category, tier=tier, maximum=maximum, text=text)
 
     def account_history(self, limit: int | None = None) -> pd.DataFrame:
+        """The account's generations on all channels, newest first (…/en/api-reference/user/history)."""
         services = self.services()
         return runtime.call(lambda: history_frame(services, limit))
 
@@ -185,7 +193,12 @@ class Session(Buying):
         rows = [{column: getattr(state, column) for column in columns} for state in self.budget_states()]
         return pd.DataFrame(rows, columns=columns)
 
+    def doctor(self) -> Report:
+        """Look at everything a call needs: settings, network, account, ledger, store. Reports, never raises."""
+        return examine(self)
+
     def plans(self, monthly_tokens: int | None = None) -> pd.DataFrame:
+        """Plans and packages; with `monthly_tokens` the cheapest mixes first."""
         from ._spend import plans_frame
 
         services = self._services

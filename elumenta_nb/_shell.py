@@ -140,7 +140,7 @@ class Shell:
         return Origin(
             source=source,
             notebook=self.notebook(os.environ),
-            cell_id=self._cell.id or (f"source-{digest}" if digest else ""),
+            cell_id=self._cell.id or (f"source-{digest[:8]}" if digest else ""),
             execution_count=count,
             source_hash=digest,
             label=_label(self.source),

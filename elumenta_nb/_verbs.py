@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from . import _cards, _receipt
 from ._asks import ask_of
 from ._catalog import catalog, closest
+from ._doctor import without_session
 from ._errors import BadParam, ConfigError, ElumentaError
 from ._help import about_category, about_magic, about_tokens, about_verb
 from ._language import gettext as _
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ._cards import Card
+    from ._doctor import Report
     from ._help import Page
     from ._parser import Line
     from ._result import Result
     from ._session import Session
     from ._values import Origin
 
-__all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "about", "help_page", "status"]
+__all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "about", "help_page", "perform", "status"]
 
 _PERIODS: Final = ("kernel", "notebook", "day", "month")
 _GROUPS: Final = ("cell", "model", "category", "day", "notebook", "user", "tag")
@@ -57,9 +59,25 @@ class Desk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb(Grammar):
+    """`broken` answers where the settings are such that there is no session."""
+
     usage: str
     help: str
     run: Callable[[Desk, Line], Any]
+    broken: Callable[[ElumentaError], Any] | None = None
+
+
+def perform(
+    verb: Verb, line: Line, session: Callable[[], Session], shell: Place, again: Callable[[], Any]
+) -> Any:
+    """What this verb answers."""
+    try:
+        desk = Desk(session(), shell, again)
+    except ElumentaError as error:
+        if verb.broken is None:
+            raise
+        return verb.broken(error)
+    return verb.run(desk, line)
 
 
 def status(desk: Desk) -> Card:
@@ -84,7 +102,8 @@ def _price(desk: Desk, line: Line) -> Any:
 
 
 def _plans(desk: Desk, line: Line) -> Any:
-    return desk.session.plans(_number(line))
+    wanted = _number(line)
+    return _cards.plans(desk.session.plans(wanted), wanted)
 
 
 def _spend(desk: Desk, line: Line) -> Any:
@@ -214,6 +233,10 @@ def _sandbox(desk: Desk, line: Line) -> Card:
     return _cards.facts(_("Sandbox"), told)
 
 
+def _doctor(desk: Desk, _line: Line) -> Report:
+    return desk.session.doctor()
+
+
 def _help(_desk: Desk, line: Line) -> Page:
     topic = line.words[0] if line.words else ""
     if topic == "tokens":
@@ -331,6 +354,12 @@ _ROWS: Final = (
         help=N_("a free Elumenta on this machine to try things with"),
         run=_sandbox,
         most=4,
+    ),
+    Verb(
+        usage="doctor",
+        help=N_("is everything in order: key, network, plan, ledger, results; and what to do"),
+        run=_doctor,
+        broken=without_session,
     ),
     Verb(usage="help [TOPIC]", help=N_("this page; on a verb, a category, a model, or tokens"), run=_help, most=1),
 )

@@ -195,7 +195,12 @@ def test_a_budget_is_set_kept_and_cleared(real, refused):
 
 
 def test_plans_and_config_are_tables(real):
-    assert len(real("%elumenta plans")) >= 5
+    shown = plain(real("%elumenta plans"))
+    assert "VIP ← yours" in shown
+    assert "1,690" in shown
+    mixes = real("%elumenta plans 2500")
+    assert "2,500 tokens a month" in plain(mixes)
+    assert mixes.frame.loc[0, "name"] == "Elite"
     frame = real("%elumenta config")
     assert frame.loc["mode", "value"] == "sandbox"
 
