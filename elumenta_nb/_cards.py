@@ -83,6 +83,7 @@ def plans(frame: Any, wanted: int | None) -> Tables:
     price = _("₽ per token")
     mixes, subscriptions, packages = (frame[frame["kind"] == kind] for kind in ("mix", "plan", "package"))
     tables: list[tuple[str, tuple[str, ...], tuple[tuple[Any, ...], ...]]] = []
+    rows: tuple[tuple[Any, ...], ...]
     if wanted is not None:
         rows = tuple(
             (row.name, int(row.tokens), int(row.rubles), _per_token(row), int(row.left)) for row in _rows(mixes)

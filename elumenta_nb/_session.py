@@ -201,8 +201,9 @@ class Session(Buying):
         """Plans and packages; with `monthly_tokens` the cheapest mixes first."""
         from ._spend import plans_frame
 
-        services = self._services
-        last = services.purse.last if services else None
+        last = None
+        with contextlib.suppress(ElumentaError):  # without a key there is no plan to mark
+            last = self.services().purse.last or self.balance()
         return plans_frame(monthly_tokens, current_plan=last.plan if last else None)
 
     def jobs(self) -> pd.DataFrame:
