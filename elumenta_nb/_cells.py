@@ -67,8 +67,9 @@ class Cells:
                 _("A verb stands on a line of its own: {line}").format(line=f"%elumenta {line}".strip()),
                 hint=_("A prompt needs a category or a model: %%elumenta text"),
             )
-        desk = _verbs.Desk(self.session(), self.front, self._again)
-        return _verbs.VERBS[read.verb].run(desk, read) if read.verb else _verbs.status(desk)
+        if read.verb:
+            return _verbs.perform(_verbs.VERBS[read.verb], read, self.session, self.front, self._again)
+        return _verbs.status(_verbs.Desk(self.session(), self.front, self._again))
 
     def _filled(self, text: str) -> str:
         return render(text, self.front.namespace)

@@ -138,7 +138,7 @@ class Terminal:
 def _verb(name: str, words: list[str]) -> int:
     from . import _session
     from ._parser import parse
-    from ._verbs import VERBS, Desk, help_page
+    from ._verbs import VERBS, help_page, perform
 
     if name not in _VERBS or name not in VERBS:
         near = closest(name, _commands())
@@ -152,8 +152,9 @@ def _verb(name: str, words: list[str]) -> int:
     if line["help"]:
         print(_plain(str(help_page(name))))
         return DONE
-    _print(VERBS[name].run(Desk(_session.current(), Terminal(), _never), line))
-    return DONE
+    value = perform(VERBS[name], line, _session.current, Terminal(), _never)
+    _print(value)
+    return REFUSED if getattr(value, "problems", ()) else DONE
 
 
 def _unknown(slug: str) -> str:

@@ -67,9 +67,7 @@ class Verb(Grammar):
     broken: Callable[[ElumentaError], Any] | None = None
 
 
-def perform(
-    verb: Verb, line: Line, session: Callable[[], Session], shell: Place, again: Callable[[], Any]
-) -> Any:
+def perform(verb: Verb, line: Line, session: Callable[[], Session], shell: Place, again: Callable[[], Any]) -> Any:
     """What this verb answers."""
     try:
         desk = Desk(session(), shell, again)

@@ -112,11 +112,17 @@ class Wiring:
         runtime.on_exit(client.aclose)
         return services
 
-    def _store_at(self, folder: Path | None) -> Store:
+    def store(self, beside: Path | None = None) -> Store:
+        """The store in use, or that of a notebook in another folder; works without a key."""
+        if beside is None:
+            return self._services.store if self._services else self._store_at(None)
+        return self._store_at(beside / (self._settings.media_dir or Path("elumenta_media")), base=beside)
+
+    def _store_at(self, folder: Path | None, base: Path | None = None) -> Store:
         from ._store import Store
 
         wanted = folder or self._folder / (self._settings.media_dir or Path("elumenta_media"))
-        return Store(wanted, fallback=self._settings.home / "media", base=self._folder)
+        return Store(wanted, fallback=self._settings.home / "media", base=base or self._folder)
 
     def ledger(self) -> Ledger:
         """The ledger; works without a key. Raises `LedgerError` when it cannot be opened."""

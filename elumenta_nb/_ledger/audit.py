@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .budget import count, read, turn
@@ -11,7 +12,18 @@ if TYPE_CHECKING:
     from .budget import Bucket
     from .database import Tx
 
-__all__ = ["check", "rebuild"]
+__all__ = ["Health", "check", "health", "rebuild"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The database at a glance. `shown` is its address without passwords, `damage` what SQLite finds wrong in the file."""
+
+    shown: str
+    schema: int
+    calls: int
+    damage: str = ""
+
 
 _FIGURES: Final = "calls, tokens, held, failed, reused, saved, first_us, last_us"
 _STORED: Final = f"SELECT place_no, model_no, {_FIGURES} FROM sums"  # noqa: S608 - a constant
@@ -24,6 +36,17 @@ _COUNTED: Final = (
 def _buckets(tx: Tx) -> list[Bucket]:
     pairs = tx.all("SELECT DISTINCT api, account FROM budgets ORDER BY api, account")
     return [bucket for api, account in pairs for bucket in read(tx, api, account)]
+
+
+def health(tx: Tx, shown: str, *, is_file: bool) -> Health:
+    schema, calls = tx.one("SELECT MAX(number) FROM migrations"), tx.one("SELECT COUNT(*) FROM calls")
+    found = tx.one("PRAGMA quick_check(1)") if is_file else None
+    return Health(
+        shown=shown,
+        schema=schema[0] if schema else 0,
+        calls=calls[0] if calls else 0,
+        damage="" if found is None or found[0] == "ok" else str(found[0]),
+    )
 
 
 def check(tx: Tx) -> list[Drift]:

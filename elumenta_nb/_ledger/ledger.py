@@ -6,6 +6,7 @@ Every method takes and returns lists and is one durable transaction. Calls are s
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from elumenta_nb._errors import BudgetExceeded, LedgerError
@@ -278,6 +279,10 @@ class Ledger:
             return read(tx, *facts)
 
     # ------------------------------------------------------------ health
+
+    def health(self) -> audit.Health:
+        """Its address with passwords masked, its schema and size, and what SQLite finds wrong in the file."""
+        return self._read(partial(audit.health, is_file=self.path is not None), self._database.shown)
 
     def check(self) -> list[Drift]:
         """Running totals that do not equal their rows: none, unless the file was edited by hand."""

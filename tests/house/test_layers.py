@@ -15,10 +15,10 @@ LAYERS = [
     ["_address", "_catalog", "_disk", "_inline", "_keys", "_markdown", "_receipt", "_sniff", "_values"],
     ["_config", "_inputs", "_order", "_template"],
     ["sandbox"],
-    ["_index", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_wire"],
+    ["_findings", "_index", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_wire"],
     ["_client", "_ledger", "_result", "_runtime"],
     ["_answers", "_engine", "_generation", "_recovery"],
-    ["_batch", "_books", "_buying", "_spend", "_wiring"],
+    ["_batch", "_books", "_buying", "_doctor", "_reach", "_spend", "_wiring"],
     ["_session"],
     ["_asks", "_cards", "_help", "_options", "_parser"],  # what a line can say: tables and words
     [
