@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import sandbox
     from ._api import (
-        Pending,
-        Stream,
         account_history,
         agenerate,
         balance,
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
         stream,
         submit,
     )
+    from ._calling import Pending, Stream
     from ._errors import (
         AuthFailed,
         BadParam,
@@ -130,7 +129,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_api": "Pending Stream account_history agenerate balance budget budgets generate generate_many jobs me models "
+    "_calling": "Pending Stream",
+    "_api": "account_history agenerate balance budget budgets generate generate_many jobs me models "
     "plans quote reconcile resume spend stats stream submit",
     "_errors": "AuthFailed BadParam BadReply BudgetExceeded ConfigError ConfirmPrice DownloadFailed ElumentaError "
     "GenerationFailed InsufficientTokens InvalidCall JobTimedOut LedgerError NoKey NotFound NotStored OutcomeUnknown "

@@ -1,32 +1,17 @@
-"""The functions people import: thin faces over the session in use, each written once.
-
-In a notebook a call knows its cell and shows its progress there; in a script it is quiet.
-"""
+"""The functions people import: the methods of the session in use, under their own names."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+import inspect
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from ._errors import BadParam
-from ._language import gettext as _
-from ._session import current
-from ._surroundings import origin, run
-from ._values import Ask, TextDelta
+from ._session import Session, current
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
-    from datetime import date, datetime, timedelta
-
-    import pandas as pd
-
-    from ._result import Result
-    from ._runtime import Handle
-    from ._values import Balance, Profile, Quote, Reuse
+    from collections.abc import Callable
 
 __all__ = [
-    "Pending",
-    "Stream",
     "account_history",
     "agenerate",
     "balance",
@@ -47,269 +32,37 @@ __all__ = [
     "submit",
 ]
 
-
-class Pending:
-    """One generation in the background: a `Handle` of a single `Result`."""
-
-    def __init__(self, handle: Handle[list[Result]]) -> None:
-        self._handle = handle
-
-    def result(self, timeout: float | None = None) -> Result:
-        """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
-        return self._handle.result(timeout)[0]
-
-    def stop(self) -> None:
-        """Stop waiting: an accepted job goes on, is charged, and is there for ``resume()``."""
-        self._handle.stop()
-
-    def done(self) -> bool:
-        """Whether it has ended, one way or another."""
-        return self._handle.done()
-
-    def events(self) -> Iterator[Any]:
-        """What happens, as it happens; ends with the call. For one reader."""
-        return self._handle.events()
-
-    def __await__(self) -> Generator[Any, None, Result]:
-        return self._one().__await__()
-
-    async def _one(self) -> Result:
-        return (await self._handle)[0]
-
-    def __repr__(self) -> str:
-        return repr(self._handle)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Stream:
-    """The pieces of a text as they arrive; `result` when they have all come.
+def _face(method: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
+    """The method, of the session in use: `el.spend()` is `el.session().spend()`."""
 
-    Iterate with ``for`` or ``async for``. Leaving early stops the stream; what it cost is found out and booked.
-    """
+    @wraps(method)
+    def face(*args: P.args, **kwargs: P.kwargs) -> R:
+        return method(current(), *args, **kwargs)
 
-    def __init__(self, handle: Handle[list[Result]]) -> None:
-        self._handle = handle
-
-    def __iter__(self) -> Iterator[str]:
-        try:
-            for event in self._handle.events():
-                if isinstance(event, TextDelta):
-                    yield event.text
-        except BaseException:
-            self._handle.stop()
-            raise
-        self._handle.result()
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        pieces = iter(self)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield piece
-
-    @property
-    def result(self) -> Result:
-        """The finished result; waits for it."""
-        return self._handle.result()[0]
-
-    def stop(self) -> None:
-        """Stop the stream; what it cost is found out and booked."""
-        self._handle.stop()
+    whole = inspect.signature(method)
+    face.__signature__ = whole.replace(parameters=list(whole.parameters.values())[1:])  # type: ignore[attr-defined]  # what help() reads
+    return face
 
 
-def generate(
-    model: str,
-    prompt: str | None = None,
-    *,
-    category: str | None = None,
-    input: Any = None,
-    max_price: int | None = None,
-    reuse: Reuse | None = None,
-    tag: str | None = None,
-    params: dict[str, Any] | None = None,
-    **options: Any,
-) -> Result:
-    """Buy one generation and wait for it.
-
-    `options` are the API's parameters of the model (``size="1792x1024"``), `params` passes any others; `max_price` is
-    in Elumenta tokens, and above `confirm_above` it is the consent. Raises an `ElumentaError` whose `.spent` says
-    whether it was charged. Source of the parameters: docs.elumenta.ru/en/api-reference/generate/create.
-    """
-    ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
-    return run(current(), ask, _tags(tag))[0]
-
-
-def generate_many(
-    model: str,
-    prompt: str | None = None,
-    count: int = 2,
-    *,
-    category: str | None = None,
-    input: Any = None,
-    max_price: int | None = None,
-    reuse: Reuse | None = None,
-    tag: str | None = None,
-    params: dict[str, Any] | None = None,
-    **options: Any,
-) -> list[Result]:
-    """Buy `count` generations in parallel; `max_price` is for all of them together.
-
-    After a partial success the error carries what was done in `.results`.
-    """
-    ask = _ask(
-        model,
-        prompt,
-        params,
-        options,
-        category=category,
-        input=input,
-        max_price=max_price,
-        reuse=reuse,
-        count=count,
-    )
-    return run(current(), ask, _tags(tag))
-
-
-def submit(
-    model: str,
-    prompt: str | None = None,
-    *,
-    category: str | None = None,
-    input: Any = None,
-    max_price: int | None = None,
-    reuse: Reuse | None = None,
-    tag: str | None = None,
-    params: dict[str, Any] | None = None,
-    **options: Any,
-) -> Pending:
-    """As `generate`, in the background: ``.result() .stop() .done() .events()``, and awaitable."""
-    ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
-    return Pending(current().submit(ask, origin(_tags(tag))))
-
-
-async def agenerate(
-    model: str,
-    prompt: str | None = None,
-    *,
-    category: str | None = None,
-    input: Any = None,
-    max_price: int | None = None,
-    reuse: Reuse | None = None,
-    tag: str | None = None,
-    params: dict[str, Any] | None = None,
-    **options: Any,
-) -> Result:
-    """As `generate`, for async code."""
-    ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
-    place = origin(_tags(tag))
-    handle = await asyncio.to_thread(current().submit, ask, place)  # an unknown slug asks the server first
-    return await Pending(handle)
-
-
-def stream(
-    model: str,
-    prompt: str | None = None,
-    *,
-    category: str | None = None,
-    max_price: int | None = None,
-    reuse: Reuse | None = None,
-    tag: str | None = None,
-    params: dict[str, Any] | None = None,
-    **options: Any,
-) -> Stream:
-    """A text as it is written: an iterator of pieces, with the `Result` in `.result` at the end."""
-    ask = _ask(model, prompt, params, options, category=category, max_price=max_price, reuse=reuse, stream=True)
-    return Stream(current().submit(ask, origin(_tags(tag))))
-
-
-def quote(model: str, count: int = 1, *, category: str | None = None, **params: Any) -> Quote:
-    """The server's price for `count` generations, in Elumenta tokens; nothing is generated.
-
-    Source: docs.elumenta.ru/en/api-reference/models/calculate-price.
-    """
-    from dataclasses import replace
-
-    one, total = current().price(Ask(category=category, model=model, options=params, count=count))
-    return replace(one, tokens=total, minimum=one.minimum * count, maximum=one.maximum * count)
-
-
-def balance() -> Balance:
-    """The account's tokens, plan and expiry, as the server says now (docs.elumenta.ru/en/api-reference/user/balance)."""
-    return current().balance()
-
-
-def me() -> Profile:
-    """The account (docs.elumenta.ru/en/api-reference/user/me)."""
-    return current().me()
-
-
-def stats() -> dict[str, Any]:
-    """The account's totals by category, all channels together (docs.elumenta.ru/en/api-reference/user/stats)."""
-    return current().stats()
-
-
-def models(
-    category: str | None = None, *, tier: str | None = None, maximum: int | None = None, text: str | None = None
-) -> pd.DataFrame:
-    """The catalogue as a frame: slug, name, category, provider, tier, minimum and maximum price in Elumenta tokens."""
-    return current().models(category, tier=tier, maximum=maximum, text=text)
-
-
-def account_history(limit: int | None = None) -> pd.DataFrame:
-    """The account's past generations on all channels, newest first (…/en/api-reference/user/history)."""
-    return current().account_history(limit)
-
-
-def spend(
-    by: str | None = None,
-    since: str | date | datetime | timedelta | None = None,
-    account: str | None = None,
-    tz: str | None = None,
-    *,
-    columns: Any = None,
-) -> pd.DataFrame:
-    """What was spent, from the ledger: a row per call, or one per `by` (cell, model, category, day, notebook, user, tag).
-
-    `tokens` is what the server charged, `held` is reserved and not settled; their sum is the worst case.
-    """
-    return current().spend(by, since, account, tz, columns=columns)
-
-
-def budget(limit: int | None, per: str = "notebook", user: str | None = None, tag: str | None = None) -> None:
-    """Set a budget in Elumenta tokens per kernel, notebook, day or month; ``None`` removes it. Kept in the ledger."""
-    current().budget(limit, per, user=user, tag=tag, origin=origin())
-
-
-def budgets() -> pd.DataFrame:
-    """The budgets of the account: limit, spent, held, left."""
-    return current().budgets()
-
-
-def jobs() -> pd.DataFrame:
-    """Calls whose outcome is still open."""
-    return current().jobs()
-
-
-def resume(id: int | None = None) -> list[Result]:
-    """Collect the open calls of earlier kernels, or the one with this id of the ledger."""
-    return current().resume(id)
-
-
-def reconcile(elsewhere: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
-    """Look up every open call; with `elsewhere` also book what the account spent on other channels.
-
-    Returns a row for each call that changed.
-    """
-    return current().reconcile(elsewhere=elsewhere)
-
-
-def plans(monthly_tokens: int | None = None) -> pd.DataFrame:
-    """Plans and packages with roubles per token; with `monthly_tokens` the cheapest mix first."""
-    return current().plans(monthly_tokens)
-
-
-def _ask(model: str, prompt: str | None, params: dict[str, Any] | None, options: dict[str, Any], **more: Any) -> Ask:
-    if not isinstance(model, str):
-        raise BadParam(_("The model is a slug such as 'gpt-5', not {value!r}.").format(value=model))
-    return Ask(model=model, prompt=prompt, options=options, extra=params or {}, **more)
-
-
-def _tags(tag: str | None) -> tuple[str, ...]:
-    return (tag,) if tag else ()
+account_history = _face(Session.account_history)
+agenerate = _face(Session.agenerate)
+balance = _face(Session.balance)
+budget = _face(Session.budget)
+budgets = _face(Session.budgets)
+generate = _face(Session.generate)
+generate_many = _face(Session.generate_many)
+jobs = _face(Session.jobs)
+me = _face(Session.me)
+models = _face(Session.models)
+plans = _face(Session.plans)
+quote = _face(Session.quote)
+reconcile = _face(Session.reconcile)
+resume = _face(Session.resume)
+spend = _face(Session.spend)
+stats = _face(Session.stats)
+stream = _face(Session.stream)
+submit = _face(Session.submit)

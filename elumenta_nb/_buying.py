@@ -152,7 +152,7 @@ class Buying(Wiring):
 
         return self._finish(ask, orders, runtime.run(execute, view))
 
-    def submit(self, ask: Ask, origin: Origin) -> Handle[list[Result]]:
+    def start(self, ask: Ask, origin: Origin) -> Handle[list[Result]]:
         """As `run`, in the background: returns at once, with what can be checked without money already checked."""
         orders = self.orders(ask, origin)
         engine = self._ready(orders, ask)

@@ -118,10 +118,10 @@ class Cells:
         return self._buy(replace(ask, fresh=True), read, owns_cell=self.front.owns("again"))
 
     def _in_background(self, ask: Ask, read: Line) -> Any:
-        from ._api import Pending
         from ._background import follow
+        from ._calling import Pending
 
-        handle = self.session().submit(ask, self.front.origin(read["tag"] or ()))
+        handle = self.session().start(ask, self.front.origin(read["tag"] or ()))
         if not read["quiet"]:
             follow(handle, self.front, self._subject(ask))
         value = handle if ask.count > 1 else Pending(handle)

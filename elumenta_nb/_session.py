@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from ._books import book_elsewhere, collect, history_frame, jobs_frame, models_frame
-from ._buying import KERNEL, Buying, partly
+from ._buying import KERNEL, partly
+from ._calling import Calling
 from ._config import changed
 from ._doctor import examine
 from ._errors import BadParam, ConfigError, ElumentaError, NoKey
 from ._keys import KeyFile, Keyring, check_key
 from ._language import gettext as _, set_language
 from ._result import Result
+from ._surroundings import origin as here
 from ._values import Limits, Origin
 from ._wiring import runtime
 
@@ -52,7 +54,7 @@ class Status:
     open_tokens: int
 
 
-class Session(Buying):
+class Session(Calling):
     """One account, one ledger, one store. Settings are those of the environment, replaced by the arguments.
 
     Nothing is opened before the first call. Raises `ConfigError` for a setting that cannot work.
@@ -157,7 +159,11 @@ class Session(Buying):
         *,
         columns: Any = None,
     ) -> pd.DataFrame:
-        """What was spent, from the ledger; sandbox rows only while the sandbox is in use."""
+        """What was spent, from the ledger: a row per call, or one per `by` (cell, model, category, day, notebook, user, tag).
+
+        `tokens` is what the server charged, `held` is reserved and not settled; their sum is the worst case. Sandbox
+        rows are shown only while the sandbox is in use.
+        """
         from ._spend import spend_frame
 
         return spend_frame(self.ledger(), by=by, since=since, account=account, tz=tz, columns=columns, api=self.api())
@@ -166,15 +172,19 @@ class Session(Buying):
         self,
         limit: int | None,
         per: str = "notebook",
-        *,
         user: str | None = None,
         tag: str | None = None,
+        *,
         origin: Origin | None = None,
     ) -> None:
-        """Set a budget in Elumenta tokens, or remove it with ``None``. Raises `BadParam`."""
+        """Set a budget in Elumenta tokens per kernel, notebook, day or month; ``None`` removes it.
+
+        It is kept in the ledger and holds for all kernels. `origin` is the place whose budget it is, the running cell
+        when not given. Raises `BadParam`.
+        """
         services = self.services()
         account = runtime.call(services.account)
-        place = replace(origin or Origin(), kernel=KERNEL)
+        place = replace(origin or here(), kernel=KERNEL)
         from ._ledger import Per
 
         if per not in get_args(Per):
@@ -210,11 +220,11 @@ class Session(Buying):
         """Calls whose outcome is still open."""
         return jobs_frame(self.open_entries())
 
-    def resume(self, call_id: int | None = None, view: View | None = None) -> list[Result]:
+    def resume(self, id: int | None = None, *, view: View | None = None) -> list[Result]:
         """Collect open calls of earlier kernels. Raises the first error after all were tried; it carries `.results`."""
-        rows = self.open_entries(call_id)
-        if call_id is not None and not rows:
-            return [self.show(call_id)]
+        rows = self.open_entries(id)
+        if id is not None and not rows:
+            return [self.show(id)]
         bought = self._collect(rows, view)
         results = [item for item in bought if not isinstance(item, ElumentaError)]
         errors = [item for item in bought if isinstance(item, ElumentaError)]
@@ -222,7 +232,7 @@ class Session(Buying):
             raise partly(errors[0], results, len(bought))
         return results
 
-    def reconcile(self, *, elsewhere: bool = False) -> pd.DataFrame:
+    def reconcile(self, elsewhere: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
         """Look up every open call; a row for each that changed. `elsewhere` also books what other channels spent."""
         import pandas as pd
 

@@ -16,8 +16,8 @@ from . import _receipt
 from ._values import Origin
 
 if TYPE_CHECKING:
+    from ._buying import Buying
     from ._result import Result
-    from ._session import Session
     from ._shell import Shell
     from ._values import Ask, Receipt
 
@@ -37,7 +37,7 @@ def origin(tags: tuple[str, ...] = ()) -> Origin:
     return Origin(source="python", tags=tags, user=user, host=socket.gethostname())
 
 
-def run(session: Session, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
+def run(session: Buying, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
     """Run it with what the place offers: progress in a live cell, and a receipt under it."""
     shell = _shell()
     if shell is None:

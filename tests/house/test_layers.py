@@ -19,6 +19,9 @@ LAYERS = [
     ["_client", "_ledger", "_result", "_runtime"],
     ["_answers", "_engine", "_generation", "_recovery"],
     ["_batch", "_books", "_buying", "_doctor", "_reach", "_spend", "_wiring"],
+    ["_progress", "_shell"],  # the display edge: it knows the front end, and nothing of sessions
+    ["_surroundings"],
+    ["_calling"],
     ["_session"],
     ["_asks", "_cards", "_help", "_options", "_parser"],  # what a line can say: tables and words
     [
@@ -30,9 +33,6 @@ LAYERS = [
         "_magics",
         "_pandas",
         "_panels",
-        "_progress",
-        "_shell",
-        "_surroundings",
         "_verbs",
     ],
     ["_cli", "_demo"],

@@ -1,0 +1,223 @@
+"""What a person calls from Python: one generation, several, in the background, awaited, streamed, or only its price.
+
+In a notebook a call knows its cell and shows its progress there; in a script it is quiet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ._buying import Buying
+from ._errors import BadParam
+from ._language import gettext as _
+from ._surroundings import origin, run
+from ._values import Ask, TextDelta
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Iterator
+
+    from ._result import Result
+    from ._runtime import Handle
+    from ._values import Quote, Reuse
+
+__all__ = ["Calling", "Pending", "Stream"]
+
+
+class Pending:
+    """One generation in the background: a `Handle` of a single `Result`."""
+
+    def __init__(self, handle: Handle[list[Result]]) -> None:
+        self._handle = handle
+
+    def result(self, timeout: float | None = None) -> Result:
+        """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
+        return self._handle.result(timeout)[0]
+
+    def stop(self) -> None:
+        """Stop waiting: an accepted job goes on, is charged, and is there for ``resume()``."""
+        self._handle.stop()
+
+    def done(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self._handle.done()
+
+    def events(self) -> Iterator[Any]:
+        """What happens, as it happens; ends with the call. For one reader."""
+        return self._handle.events()
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        return self._one().__await__()
+
+    async def _one(self) -> Result:
+        return (await self._handle)[0]
+
+    def __repr__(self) -> str:
+        return repr(self._handle)
+
+
+class Stream:
+    """The pieces of a text as they arrive; `result` when they have all come.
+
+    Iterate with ``for`` or ``async for``. Leaving early stops the stream; what it cost is found out and booked.
+    """
+
+    def __init__(self, handle: Handle[list[Result]]) -> None:
+        self._handle = handle
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for event in self._handle.events():
+                if isinstance(event, TextDelta):
+                    yield event.text
+        except BaseException:
+            self._handle.stop()
+            raise
+        self._handle.result()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        pieces = iter(self)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
+
+    @property
+    def result(self) -> Result:
+        """The finished result; waits for it."""
+        return self._handle.result()[0]
+
+    def stop(self) -> None:
+        """Stop the stream; what it cost is found out and booked."""
+        self._handle.stop()
+
+
+class Calling(Buying):
+    """The part of a session that is called from Python. Every method is written here once."""
+
+    def generate(
+        self,
+        /,
+        model: str,
+        prompt: str | None = None,
+        *,
+        category: str | None = None,
+        input: Any = None,
+        max_price: int | None = None,
+        reuse: Reuse | None = None,
+        tag: str | None = None,
+        params: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Result:
+        """Buy one generation and wait for it.
+
+        `options` are the API's parameters of the model (``size="1792x1024"``), `params` passes any others; `max_price` is
+        in Elumenta tokens, and above `confirm_above` it is the consent. Raises an `ElumentaError` whose `.spent` says
+        whether it was charged. Source of the parameters: docs.elumenta.ru/en/api-reference/generate/create.
+        """
+        ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
+        return run(self, ask, _tags(tag))[0]
+
+    def generate_many(
+        self,
+        /,
+        model: str,
+        prompt: str | None = None,
+        count: int = 2,
+        *,
+        category: str | None = None,
+        input: Any = None,
+        max_price: int | None = None,
+        reuse: Reuse | None = None,
+        tag: str | None = None,
+        params: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> list[Result]:
+        """Buy `count` generations in parallel; `max_price` is for all of them together.
+
+        After a partial success the error carries what was done in `.results`.
+        """
+        ask = _ask(
+            model,
+            prompt,
+            params,
+            options,
+            category=category,
+            input=input,
+            max_price=max_price,
+            reuse=reuse,
+            count=count,
+        )
+        return run(self, ask, _tags(tag))
+
+    def submit(
+        self,
+        /,
+        model: str,
+        prompt: str | None = None,
+        *,
+        category: str | None = None,
+        input: Any = None,
+        max_price: int | None = None,
+        reuse: Reuse | None = None,
+        tag: str | None = None,
+        params: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Pending:
+        """As `generate`, in the background: ``.result() .stop() .done() .events()``, and awaitable."""
+        ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
+        return Pending(self.start(ask, origin(_tags(tag))))
+
+    async def agenerate(
+        self,
+        /,
+        model: str,
+        prompt: str | None = None,
+        *,
+        category: str | None = None,
+        input: Any = None,
+        max_price: int | None = None,
+        reuse: Reuse | None = None,
+        tag: str | None = None,
+        params: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Result:
+        """As `generate`, for async code."""
+        ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
+        place = origin(_tags(tag))
+        handle = await asyncio.to_thread(self.start, ask, place)  # an unknown slug asks the server first
+        return await Pending(handle)
+
+    def stream(
+        self,
+        /,
+        model: str,
+        prompt: str | None = None,
+        *,
+        category: str | None = None,
+        max_price: int | None = None,
+        reuse: Reuse | None = None,
+        tag: str | None = None,
+        params: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Stream:
+        """A text as it is written: an iterator of pieces, with the `Result` in `.result` at the end."""
+        ask = _ask(model, prompt, params, options, category=category, max_price=max_price, reuse=reuse, stream=True)
+        return Stream(self.start(ask, origin(_tags(tag))))
+
+    def quote(self, /, model: str, count: int = 1, *, category: str | None = None, **params: Any) -> Quote:
+        """The server's price for `count` generations, in Elumenta tokens; nothing is generated.
+
+        Source: docs.elumenta.ru/en/api-reference/models/calculate-price.
+        """
+        one, total = self.price(Ask(category=category, model=model, options=params, count=count))
+        return replace(one, tokens=total, minimum=one.minimum * count, maximum=one.maximum * count)
+
+
+def _ask(model: str, prompt: str | None, params: dict[str, Any] | None, options: dict[str, Any], **more: Any) -> Ask:
+    if not isinstance(model, str):
+        raise BadParam(_("The model is a slug such as 'gpt-5', not {value!r}.").format(value=model))
+    return Ask(model=model, prompt=prompt, options=options, extra=params or {}, **more)
+
+
+def _tags(tag: str | None) -> tuple[str, ...]:
+    return (tag,) if tag else ()
