@@ -126,3 +126,30 @@ def test_the_environment_variables_the_readme_names_are_read():
     assert {
         name for name in named if name not in source and name.removeprefix("ELUMENTA_").lower() not in source
     } == set()
+
+
+def written_lines() -> list[str]:
+    """Each line of the magic that the README writes, in a fence or in backquotes."""
+    fences = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
+    lines = [line for text in [*fences, *spans] for line in text.splitlines()]
+    found = [re.sub(r"\s+#.*$", "", line) for line in lines if re.match(r"%%?elumenta\b", line)]
+    return sorted({re.sub(r"^%%?elumenta\s*", "", line) for line in found if "CATEGORY" not in line})
+
+
+@pytest.mark.parametrize("line", written_lines())
+def test_a_line_of_the_magic_in_the_readme_is_one_the_magic_takes(line):
+    from elumenta_nb._parser import parse
+    from elumenta_nb._verbs import VERBS
+
+    read = parse(line, verbs=VERBS, lookup=str)
+
+    assert read.verb or read.category or not line
+
+
+def test_the_functions_the_readme_names_exist():
+    import elumenta_nb as el
+
+    named = set(re.findall(r"\bel\.([a-z_]+)\(", README))
+
+    assert {"generate", "spend"} <= named <= set(el.__all__)
