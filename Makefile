@@ -22,7 +22,7 @@ demo: demo-env ## run the quickstart in the sandbox: no key, no cost; then open 
 
 lab: demo ## the same, then JupyterLab on your copy of the notebooks (folder lab/), in the sandbox
 	@mkdir -p lab && cp -n notebooks/*.ipynb lab/
-	@ELUMENTA_MODE=sandbox $(PY) -m jupyterlab --notebook-dir=lab $$([ "$$(id -u)" != 0 ] || echo --allow-root)
+	@ELUMENTA_MODE=sandbox $(PY) -m jupyterlab --notebook-dir=lab --LabApp.default_url=/lab/tree/01_quickstart.ipynb $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
 test: test-env ## everything: unit, notebooks, real browser (found or installed)
 	@$(PY) tests/browser/provision.py
