@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from ._generation import Services
     from ._ledger import Entry
+    from ._recovery import Shelf
     from ._result import Result
     from ._values import Event
 
-__all__ = ["book_elsewhere", "collect", "history_frame", "jobs_frame", "models_frame"]
+__all__ = ["book_elsewhere", "collect", "history_frame", "jobs_frame", "look_again", "models_frame"]
 
 MODEL_COLUMNS: Final = ("slug", "name", "category", "provider", "tier", "minimum", "maximum")
 PAGE: Final = 100
@@ -111,25 +112,56 @@ async def collect(
 ) -> list[Result | ElumentaError]:
     """Find out what became of open rows, each stored beside the notebook it came from.
 
-    A row that no history shows is released once its grace is over; it stays adoptable for a week.
+    A row that the history does not show, although it was read, is released once its grace is over; it stays adoptable
+    for a week.
     """
     from ._engine import Engine
     from ._ledger import Release
     from ._recovery import GRACE_S
 
     results: list[Result | ElumentaError] = []
+    shelf = _shelf(services, rows)
     for index, row in enumerate(rows):
-        resolved = _resolved(row)
         own = replace(services, store=store_of(Path(row.folder))) if row.folder else services
-        order = Order.resumed(row, resolved, index)
+        order = replace(Order.resumed(row, _resolved(row), index), shelf=shelf)
         result = (await Engine(own).resume([order], emit))[0]
-        old = (datetime.now(UTC) - row.started_at).total_seconds() > GRACE_S
-        if isinstance(result, OutcomeUnknown) and order.generation_id is None and old:
+        old = (services.ledger.now() - row.started_at).total_seconds() > GRACE_S
+        if isinstance(result, OutcomeUnknown) and order.missing and old:
             why = _("the account's history does not show it: released, not charged")
             await services.writer.release(Release(call_id=row.id, status="failed", error=why, lost=True))
             result = OutcomeUnknown(f"{row.model}: {why}", spent="no", call_id=row.id)
         results.append(result)
     return results
+
+
+async def look_again(services: Services, account: str) -> None:
+    """What was booked without certainty, of the last week, asked for once more.
+
+    A released call that the history shows by now is open again; a settled one without a generation or with an estimated
+    charge gets what the server says.
+    """
+    from ._ledger import Settlement
+    from ._recovery import WEEK, find
+
+    since = services.ledger.now() - WEEK
+    lost = services.ledger.released_since(account, services.api, since)
+    guessed = services.ledger.uncertain(account, services.api, since)
+    shelf = _shelf(services, [*lost, *guessed])
+    for row in [*guessed, *lost]:
+        order = replace(Order.resumed(row, _resolved(row)), shelf=shelf)
+        try:
+            told = await find(services, order)  # a lost one is claimed by this, and open again
+        except ElumentaError:
+            continue  # the next time
+        if told is not None and order.is_settled and told.status == "completed" and told.id is not None:
+            figure = Settlement(call_id=row.id, tokens=told.tokens, generation_id=told.id)
+            await services.writer.settle(figure)
+
+
+def _shelf(services: Services, rows: Sequence[Entry]) -> Shelf | None:
+    from ._recovery import Shelf
+
+    return Shelf(services, min(row.started_at.timestamp() for row in rows)) if rows else None
 
 
 async def book_elsewhere(services: Services, account: str) -> list[dict[str, Any]]:
@@ -164,11 +196,12 @@ async def book_elsewhere(services: Services, account: str) -> list[dict[str, Any
         if not history.more:
             break
         page += 1
+    known = services.ledger.owned([item.generation_id for item in found], account=account, api=services.api)
     booked = services.ledger.adopt(found)
     return [
         {"id": call_id, "model": item.model, "was": "elsewhere", "status": item.status, "tokens": item.tokens}
         for call_id, item in zip(booked, found, strict=True)
-        if call_id is not None
+        if call_id is not None and item.generation_id not in known
     ]
 
 

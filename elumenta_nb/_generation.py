@@ -184,8 +184,8 @@ class Generation:
 
     async def _failed(self, why: str, error: ElumentaError | None = None) -> GenerationFailed:
         failed = GenerationFailed(
-            _("{model} failed: {why}").format(model=self._order.what, why=why or _("the server gave no reason")),
-            hint=_("A failed generation is not charged. Change the prompt, or try again later."),
+            _("{model} failed, not charged: {why}").format(model=self._order.what, why=why or _("the server gave no reason")),
+            hint=_("Change the prompt, or try again later."),
             tokens=0,
             call_id=self._order.call_id,
         )
@@ -207,12 +207,14 @@ class Generation:
         return Release(call_id=self._order.call_id, status=status, error=text, attempts=self._order.attempts)
 
     async def _settle(self, reply: Reply) -> None:
-        tokens, note = reply.tokens, ""
-        if tokens is None and reply.id is not None:
-            tokens = await self._charge_of(reply.id)
+        quoted, told, note = self._order.quoted, reply.tokens, ""
+        if told is None and reply.id is not None:
+            told = await self._charge_of(reply.id)
+        tokens = told
         if tokens is None:
-            tokens, note = self._order.held, _("the server did not say what it charged: the quote was booked")
-        quoted = self._order.quoted
+            tokens = self._order.paid
+        if tokens is None:
+            tokens, note = quoted, _("the server did not say what it charged: the quote was booked")
         if tokens > quoted:
             self._services.prices.learn(self._order.resolved, tokens)
             note = note or _("quoted {quoted}, charged {tokens}").format(quoted=quoted, tokens=tokens)
@@ -223,7 +225,7 @@ class Generation:
         latency_s = time.monotonic() - self._order.began
         settlement = Settlement(
             call_id=self._order.call_id,
-            tokens=tokens,
+            tokens=told,
             generation_id=reply.id,
             balance_after=reply.balance,
             latency_s=latency_s,
@@ -388,7 +390,10 @@ class Generation:
         """
         try:
             if self._order.generation_id is not None:
-                reply = await self._services.client.poll(self._order.generation_id)
+                try:
+                    reply = await self._services.client.poll(self._order.generation_id)
+                except NotFound as error:
+                    reply = await self._found(error)
                 if reply.status not in ("completed", "failed"):
                     reply = await self._wait(reply)
             else:

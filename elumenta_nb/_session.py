@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from ._books import book_elsewhere, collect, history_frame, jobs_frame, models_frame
+from ._books import book_elsewhere, collect, history_frame, jobs_frame, look_again, models_frame
 from ._buying import KERNEL, partly
 from ._calling import Calling
 from ._config import changed
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ._doctor import Report
+    from ._generation import Services
     from ._ledger import BudgetState, Entry
     from ._runtime import View
     from ._values import Balance, Profile
@@ -233,10 +234,17 @@ class Session(Calling):
         return results
 
     def reconcile(self, elsewhere: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
-        """Look up every open call; a row for each that changed. `elsewhere` also books what other channels spent."""
+        """Look up every open call; a row for each that changed.
+
+        `elsewhere` also books what the account spent on other channels (bot, web, other machines), and explains the
+        account's total in `.attrs`: ``account`` (what the server says was ever spent), ``ledger``, ``elsewhere`` and
+        ``unlisted`` (spent, and not in the history any more), in Elumenta tokens.
+        """
         import pandas as pd
 
         services = self.services()
+        if services.api:
+            runtime.call(lambda: self._look_again(services))
         before = {row.id: row for row in self.open_entries()}
         self._collect(list(before.values()), None)
         rows = []
@@ -249,11 +257,31 @@ class Session(Calling):
         if elsewhere:
             account = runtime.call(services.account)
             rows += runtime.call(lambda: book_elsewhere(services, account))
-        return pd.DataFrame(rows, columns=["id", "model", "was", "status", "tokens"])
+        frame = pd.DataFrame(rows, columns=["id", "model", "was", "status", "tokens"])
+        if elsewhere:
+            frame.attrs |= self._explained()
+        return frame
+
+    def _explained(self) -> dict[str, int]:
+        spent = self.spend()
+        own = spent["source"] != "elsewhere"
+        total = self.stats().get("tokens_spent_total")
+        account = total if isinstance(total, int) else int(spent["tokens"].sum())
+        ledger, elsewhere = int(spent.loc[own, "tokens"].sum()), int(spent.loc[~own, "tokens"].sum())
+        return {
+            "account": account,
+            "ledger": ledger,
+            "elsewhere": elsewhere,
+            "unlisted": account - ledger - elsewhere,
+        }
 
     def _collect(self, rows: Sequence[Entry], view: View | None) -> list[Result | ElumentaError]:
         services = self.services()
         return runtime.run(lambda emit: collect(services, rows, emit, self._store_in), view)
+
+    @staticmethod
+    async def _look_again(services: Services) -> None:
+        await look_again(services, await services.account())
 
     def _store_in(self, folder: Path) -> Any:
         services = self.services()

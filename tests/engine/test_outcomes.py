@@ -322,3 +322,24 @@ def test_an_interrupt_before_anything_was_sent_releases_the_hold(world):
 
     assert world.posts() == 0
     assert world.session.spend().empty
+
+
+def test_what_the_account_spent_elsewhere_is_booked_once_and_explains_its_total(world, tmp_path):
+    import httpx
+
+    world.buy("gpt-5")
+    key = {"Authorization": f"Bearer {world.server.api_key}"}
+    bot = httpx.post(
+        f"{world.server.url}/generate", json={"model": "photon-flash", "prompt": "by the bot"}, headers=key
+    )
+    assert bot.status_code == 200, bot.text
+
+    first = world.session.reconcile(elsewhere=True)
+    again = world.session.reconcile(elsewhere=True)
+
+    assert first[["model", "was", "tokens"]].values.tolist() == [["photon-flash", "elsewhere", 1]]
+    assert again.empty
+    assert world.booked == world.charged == 3
+    explained = first.attrs
+    assert (explained["ledger"], explained["elsewhere"]) == (2, 1)
+    assert explained["account"] == explained["ledger"] + explained["elsewhere"] + explained["unlisted"]
