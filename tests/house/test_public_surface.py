@@ -116,5 +116,35 @@ def test_the_wheel_has_types_translations_and_the_table(tmp_path):
     assert not [name for name in inside if name.startswith(("tests/", "notebooks/", "bench/"))]
 
 
+LOADING = """
+import io, json, os, sys
+from contextlib import redirect_stderr, redirect_stdout
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.history_manager.enabled = False
+seen = []
+def watch(event, details):
+    if event.startswith("socket.") and event != "socket.__new__":
+        seen.append(event)
+    if event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax+") and "__pycache__" not in str(details[0]):
+        seen.append(str(details[0]))
+    if event in ("os.mkdir", "sqlite3.connect", "subprocess.Popen"):
+        seen.append(f"{event} {details[0]}")
+said = io.StringIO()
+with redirect_stdout(said), redirect_stderr(said):
+    sys.addaudithook(watch)
+    shell.run_line_magic("load_ext", "elumenta_nb")
+print(json.dumps([seen, said.getvalue(), os.path.exists(os.environ["ELUMENTA_HOME"])]))
+"""
+
+
+def test_loading_the_extension_opens_no_socket_writes_no_file_and_prints_nothing():
+    seen, said, has_home = json.loads(fresh(LOADING).splitlines()[-1])
+
+    assert seen == []
+    assert said == ""
+    assert not has_home
+
+
 def test_the_extension_can_be_loaded_by_name():
     assert callable(importlib.import_module("elumenta_nb").load_ipython_extension)
