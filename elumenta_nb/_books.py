@@ -164,10 +164,10 @@ def _shelf(services: Services, rows: Sequence[Entry]) -> Shelf | None:
     return Shelf(services, min(row.started_at.timestamp() for row in rows)) if rows else None
 
 
-async def book_elsewhere(services: Services, account: str) -> list[dict[str, Any]]:
+async def book_elsewhere(services: Services, account: str, known: set[int]) -> list[dict[str, Any]]:
     """Book what the account's history shows and no row of the ledger started (bot, web, other machines).
 
-    Returns a row for each that was new to the ledger.
+    Returns a row for each that is not among the `known` rows of the ledger.
     """
     from ._ledger import Elsewhere
 
@@ -196,12 +196,11 @@ async def book_elsewhere(services: Services, account: str) -> list[dict[str, Any
         if not history.more:
             break
         page += 1
-    known = services.ledger.owned([item.generation_id for item in found], account=account, api=services.api)
     booked = services.ledger.adopt(found)
     return [
         {"id": call_id, "model": item.model, "was": "elsewhere", "status": item.status, "tokens": item.tokens}
         for call_id, item in zip(booked, found, strict=True)
-        if call_id is not None and item.generation_id not in known
+        if call_id is not None and call_id not in known
     ]
 
 

@@ -256,7 +256,8 @@ class Session(Calling):
                 )
         if elsewhere:
             account = runtime.call(services.account)
-            rows += runtime.call(lambda: book_elsewhere(services, account))
+            known = set(self.spend()["id"])
+            rows += runtime.call(lambda: book_elsewhere(services, account, known))
         frame = pd.DataFrame(rows, columns=["id", "model", "was", "status", "tokens"])
         if elsewhere:
             frame.attrs |= self._explained()
