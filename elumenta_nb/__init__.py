@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         me,
         models,
         plans,
+        price_notebook,
         quote,
         reconcile,
         resume,
@@ -115,6 +116,7 @@ __all__ = [
     "me",
     "models",
     "plans",
+    "price_notebook",
     "quote",
     "reconcile",
     "reset",
@@ -131,7 +133,7 @@ __all__ = [
 _HOMES = {
     "_calling": "Pending Stream",
     "_api": "account_history agenerate balance budget budgets generate generate_many jobs me models "
-    "plans quote reconcile resume spend stats stream submit",
+    "plans price_notebook quote reconcile resume spend stats stream submit",
     "_errors": "AuthFailed BadParam BadReply BudgetExceeded ConfigError ConfirmPrice DownloadFailed ElumentaError "
     "GenerationFailed InsufficientTokens InvalidCall JobTimedOut LedgerError NoKey NotFound NotStored OutcomeUnknown "
     "PlanRequired PriceAboveMax RateLimited Rejected ServerError TransportError UnknownModel",

@@ -7,9 +7,13 @@ from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from ._session import Session, current
+from ._surroundings import notebook
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
+
+    import pandas as pd
 
 __all__ = [
     "account_history",
@@ -23,6 +27,7 @@ __all__ = [
     "me",
     "models",
     "plans",
+    "price_notebook",
     "quote",
     "reconcile",
     "resume",
@@ -31,6 +36,19 @@ __all__ = [
     "stream",
     "submit",
 ]
+
+def price_notebook(path: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """What running all cells of a saved notebook would cost: a row per line that buys, in Elumenta tokens.
+
+    Without `path` this notebook, its templates filled with its variables as they are now. Nothing is sent but questions
+    of price. `.attrs` has the sums `low` and `high`, and the `balance`. Raises `BadParam` for a file that is no notebook.
+    """
+    from ._notebook_price import price_of_notebook
+    from ._verbs import VERBS
+
+    file, namespace = notebook(path)
+    return price_of_notebook(current(), file, verbs=VERBS, namespace=namespace).frame()
+
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,7 +18,7 @@ from ._inputs import read_inputs
 from ._language import gettext as _, tokens as _tokens
 from ._order import Order
 from ._result import Result, parse_json
-from ._values import Ask, Call, Input, Message, Origin, Reuse
+from ._values import Ask, Call, Input, Message, Origin, Quote, Reuse
 from ._wiring import Wiring, runtime
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ._engine import Engine
     from ._runtime import Handle, View
-    from ._values import Event, Quote
+    from ._values import Event
 
 __all__ = ["KERNEL", "Buying", "partly"]
 
@@ -102,7 +102,7 @@ class Buying(Wiring):
             messages=self._turns(ask, origin),
             inputs=inputs,
             stream=ask.stream and resolved.category.ask == "stream",
-            reuse=self._policy(ask, origin),
+            reuse=self.policy(ask, origin),
             fresh=ask.fresh,
             origin=origin,
         )
@@ -128,7 +128,10 @@ class Buying(Wiring):
     def chat(self, name: str) -> Chat:
         return self.chats.setdefault(name, Chat(name))
 
-    def _policy(self, ask: Ask, origin: Origin) -> Reuse:
+    def policy(self, ask: Ask, origin: Origin) -> Reuse:
+        """What may come from the store. The setting `only` is a promise that nothing is sent: no cell overrides it."""
+        if self._settings.reuse == "only":
+            return "only"
         if ask.reuse is not None:
             return ask.reuse
         if self._settings.reuse is not None:
@@ -218,6 +221,10 @@ class Buying(Wiring):
         resolved = self.resolve(ask)
         _params, inputs = read_inputs(resolved, ask.input, lenient=True)
         resolved = _with_inputs(resolved, inputs)
+        if self._settings.where() == "only":  # nobody is asked: the table's figure
+            model = resolved.model
+            quote = Quote(tokens=model.maximum, minimum=model.minimum, maximum=model.maximum, exact=False)
+            return quote, quote.tokens * ask.count
         services = self.services()
         quote = runtime.call(lambda: services.prices.quote(resolved))
         return quote, quote.tokens * ask.count

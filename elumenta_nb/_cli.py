@@ -125,6 +125,9 @@ class Terminal:
 
         return origin()
 
+    def notebook_path(self) -> Path:
+        raise BadParam(_("The price of which notebook?"), hint="elumenta-nb price NAME.ipynb --max-price 100")
+
     def show(self, data: Mapping[str, Any], _metadata: Any = None, *, slot: str = "") -> None:  # noqa: ARG002 - a Front
         print(data.get("text/plain", ""))
 
@@ -176,19 +179,17 @@ def _print(value: Any) -> None:
 
 
 def _price_of_file(words: list[str]) -> int:
-    """What running a saved notebook would cost; status 1 when that is above ``--max-price``."""
+    """What running a saved notebook would cost; status 1 when that may be above ``--max-price``."""
     from . import _session
+    from ._notebook_price import price_of_notebook
+    from ._verbs import VERBS
 
     options = (Option(flags=("max-price", "max"), takes="N", read=whole(0), help=""),)
     line = _read("price", options, words, most=1)
-    able = getattr(_session.current(), "price_notebook", None)
-    if able is None:
-        raise BadParam(_("The price of a whole notebook is not known yet in this version."))
-    frame = able(Path(line.words[0]))
-    _print(frame)
+    price = price_of_notebook(_session.current(), Path(line.words[0]), verbs=VERBS)
+    _print(price)
     limit = line["max-price"]
-    worst = int(frame["maximum"].sum()) if "maximum" in frame else int(frame["tokens"].sum())
-    return REFUSED if limit is not None and worst > limit else DONE
+    return REFUSED if limit is not None and price.is_above(limit) else DONE
 
 
 # -------------------------------------------------------------------- commands of our own

@@ -49,7 +49,7 @@ class Settings:
     def where(self) -> Mode:
         """Where calls go. Raises `NoKey` when nothing was chosen, naming where it looked and the ways out."""
         if self.mode == "sandbox":
-            return "sandbox"
+            return "only" if self.reuse == "only" else "sandbox"
         if self.api_key is not None:
             return "live"
         if self.reuse == "only":

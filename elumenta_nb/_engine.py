@@ -77,7 +77,7 @@ class Engine:
 
     async def _restored(self, order: Order, emit: Callable[[Event], None]) -> Result | None:
         call = order.call
-        if call.fresh or call.reuse == "off":
+        if (call.fresh and call.reuse != "only") or call.reuse == "off":
             return None
         if call.reuse == "media" and order.resolved.returns == "text":
             return None

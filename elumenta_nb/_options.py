@@ -48,6 +48,7 @@ class Option:
     read: Callable[[str], Any] = str
     many: bool = False
     words: tuple[str, ...] = ()  # a value is optional and taken only when it is one of these
+    optional: bool = False  # a value is optional, and any word that follows is it
     implied: Any = True  # the value when none follows
     asks: tuple[str, ...] = ()  # only for categories asked for in one of these ways
     returns: tuple[str, ...] = ()  # only where this comes back

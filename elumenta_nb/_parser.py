@@ -163,6 +163,8 @@ class _Reader:
         elif row.words:
             follows = rest and rest[0].lower() in row.words
             self._keep(row, rest.pop(0).lower() if follows else row.implied)
+        elif row.optional and (not rest or _is_flag(rest[0])):
+            self._keep(row, row.implied)
         elif not rest or (rest[0].startswith("-") and self._is_option(rest[0])):
             raise BadParam(
                 _("{option} needs a value: {takes}.").format(option=dashed(name), takes=row.wants()),

@@ -152,17 +152,32 @@ class Shell:
 
     def notebook(self, environ: Mapping[str, str]) -> str:
         """The notebook as its base name and a short hash of its folder, or "" when nothing trustworthy tells it."""
-        path = environ.get("ELUMENTA_NOTEBOOK") or self.namespace.get("__vsc_ipynb_file__")
-        if (
-            not path and self._cell.id
-        ):  # a child kernel inherits the variable: a cell id says this one is the notebook's
-            path = environ.get("JPY_SESSION_NAME")
-        if not path or not isinstance(path, str):
+        path = self._told_path(environ)
+        if not path:
             return ""
         kind = PureWindowsPath if "\\" in path else PurePosixPath
         pure = kind(path)
         folder = str(pure.parent) if pure.is_absolute() else str(self.folder / Path(path).parent)
         return f"{pure.name}@{hashlib.sha256(folder.encode()).hexdigest()[:6]}"
+
+    def notebook_path(self) -> Path:
+        """The file of this notebook. Raises `BadParam` where nothing trustworthy tells it."""
+        path = self._told_path(os.environ)
+        if not path:
+            from ._errors import BadParam
+            from ._language import gettext as _
+
+            raise BadParam(
+                _("Which notebook this is cannot be told here."),
+                hint=_("Give its path: %elumenta price --notebook NAME.ipynb, or set ELUMENTA_NOTEBOOK"),
+            )
+        return self.folder / path
+
+    def _told_path(self, environ: Mapping[str, str]) -> str:
+        path = environ.get("ELUMENTA_NOTEBOOK") or self.namespace.get("__vsc_ipynb_file__")
+        if not path and self._cell.id:  # a child kernel inherits the variable: a cell id says this one is the notebook's
+            path = environ.get("JPY_SESSION_NAME")
+        return path if isinstance(path, str) else ""
 
     # -- showing
 

@@ -129,20 +129,32 @@ class Store:
         take is handed out once in a run (`call.origin.run`). A damaged take is passed over (`damaged` says why), and
         so is a cut text. With ``only`` a take of another origin may be shown, the sandbox's last.
         """
-        policy = policy or call.reuse
-        if policy == "off" or (call.fresh and policy != "only"):
-            return None
         with self._lock:
             claimed = self._claimed(call.origin.run) if call.origin.run else set()  # a script asks for each by itself
-            for take in self._candidates(call, api, policy):
+            for take in self._offered(call, api, policy or call.reuse):
                 if take.id in claimed or (call.origin.run and take.run == call.origin.run):
                     continue
-                if not take.complete or (policy == "media" and not take.media):
-                    continue
-                if self._sound(take):
-                    claimed.add(take.id)
-                    return take
+                claimed.add(take.id)
+                return take
         return None
+
+    def peek(self, call: Call, api: str, *, policy: Reuse | None = None) -> list[Take]:
+        """All takes that `find` could hand out in a new run, the preferred first; none is claimed."""
+        with self._lock:
+            return list(self._offered(call, api, policy or call.reuse))
+
+    def known(self) -> list[Take]:
+        """Every take by its sidecar alone; the files are not compared."""
+        with self._lock:
+            self._refresh()
+            return [take for index in self._indexes for take in index.takes()]
+
+    def _offered(self, call: Call, api: str, policy: Reuse) -> Iterator[Take]:
+        if policy == "off" or (call.fresh and policy != "only"):
+            return
+        for take in self._candidates(call, api, policy):
+            if take.complete and (take.media or policy != "media") and self._sound(take):
+                yield take
 
     def _candidates(self, call: Call, api: str, policy: Reuse) -> Iterator[Take]:
         self._refresh()

@@ -6,13 +6,17 @@ A cell of several calls gets one receipt for all of them, under its value.
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
 from . import _receipt
+from ._errors import BadParam
+from ._language import gettext as _
 from ._values import Origin
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from ._shell import Shell
     from ._values import Ask, Receipt
 
-__all__ = ["Receipts", "origin", "run"]
+__all__ = ["Receipts", "notebook", "origin", "run"]
 
 _shells: Final[WeakKeyDictionary[Any, Shell]] = WeakKeyDictionary()
 
@@ -35,6 +39,19 @@ def origin(tags: tuple[str, ...] = ()) -> Origin:
     with suppress(KeyError, OSError):  # a container's user may have no name
         user = getpass.getuser()
     return Origin(source="python", tags=tags, user=user, host=socket.gethostname())
+
+
+def notebook(path: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Any] | None]:
+    """The file meant by `path`, and the variables of its kernel where that is this one. Raises `BadParam`."""
+    shell = _shell()
+    if path is not None:
+        return Path(path), None
+    if shell is not None:
+        return shell.notebook_path(), shell.namespace if shell.is_kernel else None
+    told = os.environ.get("ELUMENTA_NOTEBOOK")
+    if not told:
+        raise BadParam(_("The price of which notebook?"), hint=_("Give its path: {line}").format(line="NAME.ipynb"))
+    return Path(told), None
 
 
 def run(session: Buying, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:

@@ -6,6 +6,7 @@ A function takes the desk (session and shell) and the line, calls the session, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -17,6 +18,7 @@ from ._errors import BadParam, ConfigError, ElumentaError
 from ._help import about_category, about_magic, about_tokens, about_verb
 from ._language import gettext as _
 from ._markdown import safe_markdown
+from ._notebook_price import price_of_notebook
 from ._options import N_, Option, among, whole
 from ._parser import Grammar
 from ._progress import Front, Live, Subject
@@ -46,6 +48,8 @@ class Place(Front, Protocol):
     def namespace(self) -> Mapping[str, Any]: ...
 
     def origin(self) -> Origin: ...
+
+    def notebook_path(self) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,11 @@ def _models(desk: Desk, line: Line) -> Any:
 
 
 def _price(desk: Desk, line: Line) -> Any:
+    if line["notebook"] is not None:
+        own = line["notebook"] is True
+        path = desk.shell.notebook_path() if own else Path(line["notebook"])
+        namespace = desk.shell.namespace if own and desk.shell.is_kernel else None
+        return price_of_notebook(desk.session, path, verbs=VERBS, namespace=namespace)
     if line.category is None:
         raise BadParam(_("The price of which model?"), hint="%elumenta price dall-e-3 --quality hd --count 3")
     ask = ask_of(line, None, desk.shell.namespace)
@@ -292,11 +301,19 @@ _ROWS: Final = (
         ),
     ),
     Verb(
-        usage="price MODEL",
+        usage="price MODEL | --notebook [PATH]",
         help=N_("what a call costs, before it is made; takes the model's own options"),
         run=_price,
         of_model=True,
-        options=(Option(flags=("count",), takes="N", read=whole(1), help=N_("of N generations")),),
+        options=(
+            Option(flags=("count",), takes="N", read=whole(1), help=N_("of N generations")),
+            Option(
+                flags=("notebook",),
+                takes="PATH",
+                optional=True,
+                help=N_("of all cells of this notebook, or of a file, as it is saved"),
+            ),
+        ),
     ),
     Verb(usage="plans [TOKENS_A_MONTH]", help=N_("plans and packages; the cheapest mix"), run=_plans, most=1),
     Verb(

@@ -87,13 +87,10 @@ class Wiring:
         from ._prices import Prices, Purse
 
         where = self._settings.where()
-        base_url, key, api = self._settings.base_url, self._settings.api_key, ""
+        base_url, key, api = self._settings.base_url, self._settings.api_key, self.api_name()
         if where == "sandbox":
             server = self.server()
-            base_url, key, api = server.url, Secret(server.api_key), "sandbox"
-        elif where == "live":
-            parts = urlsplit(base_url)
-            api = f"{parts.scheme}://{parts.netloc}"
+            base_url, key = server.url, Secret(server.api_key)
         client = Client(base_url=base_url, key=key or _no_key, request_form=self._settings.request_form)
         ledger = self.ledger()
         services = Services(
@@ -111,6 +108,14 @@ class Wiring:
         self._engine = Engine(services)
         runtime.on_exit(client.aclose)
         return services
+
+    def api_name(self) -> str:
+        """Whose takes and rows count: ``"sandbox"``, the API's origin, or ``""`` where nothing is sent."""
+        parts = urlsplit(self._settings.base_url)
+        live = f"{parts.scheme}://{parts.netloc}"
+        with contextlib.suppress(NoKey):
+            return {"sandbox": "sandbox", "only": ""}.get(self._settings.where(), live)
+        return live
 
     def store(self, beside: Path | None = None) -> Store:
         """The store in use, or that of a notebook in another folder; works without a key."""

@@ -23,7 +23,7 @@ LAYERS = [
     ["_surroundings"],
     ["_calling"],
     ["_session"],
-    ["_asks", "_cards", "_help", "_options", "_parser"],  # what a line can say: tables and words
+    ["_asks", "_cards", "_help", "_notebook_cells", "_notebook_price", "_notebook_report", "_options", "_parser"],  # what a line can say: tables and words
     [
         "_api",
         "_background",

@@ -1,0 +1,345 @@
+"""What "Run All" of a saved notebook would cost: a row for each line that buys. Nothing is sent but questions of price.
+
+The cells are read by the magic's own parser and table. A template is not rendered outside the notebook's kernel, so what
+depends on a variable has a range. Cells that say the same are bought once, as they would be when they run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from ._asks import ask_of
+from ._catalog import catalog
+from ._errors import BadParam, ElumentaError, InvalidCall, PlanRequired, Rejected
+from ._language import gettext as _, ngettext, number
+from ._notebook_cells import read_notebook
+from ._notebook_report import ASKS, BACKGROUND, DEPENDS, PYTHON, REFUSED, STORED, TO_BUY, NotebookPrice, Row
+from ._parser import parse, split
+from ._prices import consent
+from ._template import render
+from ._values import Ask, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from ._catalog import Category, Model
+    from ._notebook_cells import Cell, Said
+    from ._parser import Grammar, Line
+    from ._session import Session
+    from ._store import Store
+
+__all__ = ["price_of_notebook"]
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*(?:\[-?\d+\])?")
+
+
+def price_of_notebook(
+    session: Session, path: Path, *, verbs: Mapping[str, Grammar], namespace: Mapping[str, Any] | None = None
+) -> NotebookPrice:
+    """What running all cells of the file would cost now. `namespace` are the variables of its own kernel.
+
+    Raises `BadParam` for a file that is no notebook. A notebook that turns the sandbox on is priced there.
+    """
+    cells = read_notebook(path)
+    notes = []
+    if namespace is not None:
+        notes.append(_("Templates were filled with the variables of this kernel, as they are now."))
+    saved = datetime.fromtimestamp(path.stat().st_mtime, UTC).astimezone()
+    notes.append(_("As saved at {time}.").format(time=f"{saved:%H:%M}"))
+    own: Session | None = None
+    if _turns_sandbox_on(cells) and session.settings.mode != "sandbox" and session.settings.reuse != "only":
+        session = own = type(session)(mode="sandbox", **_kept(session))
+    try:
+        pricing = _Pricing(session, path, verbs=verbs, namespace=namespace)
+        rows = [row for cell in cells for row in pricing.rows(cell)]
+        balance = pricing.balance()
+        sandbox = session.api_name() == "sandbox"
+    finally:
+        if own is not None:
+            own.close()
+    return NotebookPrice(
+        name=path.name, rows=tuple(rows), balance=balance, sandbox=sandbox, notes=(*pricing.notes, *notes)
+    )
+
+
+def _turns_sandbox_on(cells: list[Cell]) -> bool:
+    words = [said.line.split()[:2] for cell in cells for said in cell.said if said.body is None]
+    return ["sandbox", "on"] in words
+
+
+def _kept(session: Session) -> dict[str, Any]:
+    settings = session.settings
+    wanted = {"home": settings.home, "media_dir": settings.media_dir, "confirm_above": settings.confirm_above}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+@dataclass(slots=True)
+class _Heard:
+    """A line as read. `unknown` names what only a run can tell; `moves`: the price depends on it; `counted`: --count is known."""
+
+    line: Line
+    body: str | None
+    unknown: list[str] = field(default_factory=list)
+    moves: bool = False
+    counted: bool = True
+
+
+class _Pricing:
+    """Prices the lines of one notebook, in their order."""
+
+    def __init__(
+        self, session: Session, path: Path, *, verbs: Mapping[str, Grammar], namespace: Mapping[str, Any] | None
+    ) -> None:
+        self._session = session
+        self._folder = path.parent.absolute()
+        self._verbs = verbs
+        self._namespace = namespace
+        self._store: Store = session.store(self._folder)
+        self._api = session.api_name()
+        self._bought: Counter[str] = Counter()  # by fingerprint: what earlier cells will have bought
+        self._chats: set[str] = set()
+        self._last: Row | None = None
+        self._offline = ""
+        self._hashes = self._stored_cells()
+
+    @property
+    def notes(self) -> list[str]:
+        return [self._offline] if self._offline else []
+
+    def balance(self) -> int | None:
+        if self._offline or not self._api:
+            return None
+        try:
+            return self._session.balance().tokens
+        except ElumentaError:
+            return None
+
+    def rows(self, cell: Cell) -> Iterator[Row]:
+        for said in cell.said:
+            row = self._row(cell, said)
+            if row is not None:
+                yield row
+        if cell.python_calls:
+            calls = ngettext("{n} call in Python", "{n} calls in Python", cell.python_calls)
+            note = _("{calls}: how often it runs is not known before").format(calls=calls)
+            yield Row(
+                cell=cell.number,
+                cell_id=cell.id,
+                status=PYTHON,
+                count=cell.python_calls,
+                low=None,
+                high=None,
+                note=note,
+            )
+
+    def _row(self, cell: Cell, said: Said) -> Row | None:
+        place: dict[str, Any] = {"cell": cell.number, "cell_id": cell.id}
+        try:
+            heard = self._heard(said)
+        except ElumentaError as error:
+            return Row(**place, status=REFUSED, note=_sentence(error))
+        line = heard.line
+        if line["help"] or (line.category is None and line.verb != "again"):
+            return None
+        if line.verb == "again" and self._last is not None:
+            return replace(self._last, **place, status=TO_BUY, note=_("again: bought anew at every run"))
+        if line.verb or line.category is None:
+            return None
+        place |= {"category": line.category.name, "model": line.model or ""}
+        try:
+            row = self._priced(cell, heard, place)
+        except ElumentaError as error:
+            return Row(**place, count=line["count"] or 1, status=REFUSED, note=_sentence(error))
+        self._last = row
+        return row
+
+    # ------------------------------------------------------------ reading a line
+
+    def _heard(self, said: Said) -> _Heard:
+        """The line read, rendered where there is a kernel; what only a run can tell is taken out and named."""
+        text, body = said.line, said.body
+        flags: list[str] = []
+        if "{{" in text and "--raw" not in text:
+            try:
+                line = self._parse(text, self._fill)
+            except (InvalidCall, _UnknownError):
+                words, flags = _without_templates(text)
+                line = self._parse(words, str)
+        else:
+            line = self._parse(text, str)
+        heard = _Heard(line, body, [f"--{flag}" if flag else _("the prompt") for flag in flags])
+        if body is not None and "{{" in body and not line["raw"]:
+            try:
+                heard.body = self._fill(body)
+            except (InvalidCall, _UnknownError):
+                heard.unknown.append(_("the prompt"))
+        if line.category is not None:
+            heard.counted = "count" not in flags
+            params = [line.category.param(flag) for flag in flags if flag]
+            heard.moves = any(param.prices for param in params if param is not None) or bool(
+                {"p", "param"} & set(flags)
+            )
+            self._without_variables(heard, line.category)
+        return heard
+
+    def _parse(self, line: str | list[str], fill: Callable[[str], str]) -> Line:
+        return parse(line, verbs=self._verbs, lookup=self._lookup, fill=fill)
+
+    def _lookup(self, slug: str) -> str:
+        return self._session.resolve(Ask(model=slug)).category.name
+
+    def _fill(self, text: str) -> str:
+        if "{{" not in text:
+            return text
+        if self._namespace is None:
+            raise _UnknownError
+        return render(text, self._namespace)
+
+    def _without_variables(self, heard: _Heard, category: Category) -> None:
+        """Inputs: a file is looked for beside the notebook, and a name of no file is a variable of the run."""
+        slots = {param.name: param for param in category.params if param.is_input}
+        params, options = dict(heard.line.params), dict(heard.line.options)
+        for values, names in ((params, slots.keys()), (options, {"input"})):
+            for name in names & values.keys():
+                value = str(values[name])
+                if (self._folder / value).is_file():
+                    values[name] = str(self._folder / value)
+                elif _NAME.fullmatch(value) and value.partition("[")[0] not in (self._namespace or {}):
+                    del values[name]
+                    slot = slots.get(name) or category.input_param
+                    heard.unknown.append(value)
+                    heard.moves = heard.moves or (slot is not None and slot.prices)
+        heard.line = replace(heard.line, params=params, options=options)
+
+    # ------------------------------------------------------------ pricing a line
+
+    def _priced(self, cell: Cell, heard: _Heard, place: dict[str, Any]) -> Row:
+        line = heard.line
+        ask = ask_of(line, heard.body, self._namespace or {})
+        chat, ask = ask.chat, replace(ask, chat=None)
+        resolved = self._session.resolve(ask)
+        place = {**place, "model": resolved.model.slug, "count": ask.count}
+        if line["quote"]:
+            return Row(**place, status=ASKS, note=_("sends nothing"))
+        later_turn = chat is not None and chat in self._chats
+        if chat is not None:
+            self._chats.add(chat)
+        origin = Origin(source="magic", cell_id=cell.id, source_hash=cell.source_hash)
+        fingerprint, stored, policy = "", 0, self._session.policy(ask, origin)
+        if not heard.unknown:
+            call = self._session.orders(ask, origin)[0].call
+            fingerprint = self._store.fingerprint(call, self._api)
+            stored = len(self._store.peek(call, self._api, policy=policy)) + self._bought[fingerprint]
+        low, high, note = self._price(ask, resolved.model, moves=heard.moves)
+        if heard.unknown or later_turn:
+            return self._open(cell, heard, place, low=low, high=high, policy=policy)
+        fresh = ask.fresh and policy != "only"
+        restorable = policy in ("all", "only") or (policy == "media" and resolved.returns != "text")
+        restored = min(ask.count, stored) if restorable and not fresh else 0
+        buys = ask.count - restored
+        if buys == 0:
+            from_run = self._bought[fingerprint] >= stored
+            return Row(**place, status=STORED, note=_("bought by a cell above") if from_run else "")
+        if policy == "only":
+            return Row(**place, status=REFUSED, note=_("not stored, and only stored results may be shown"))
+        self._bought[fingerprint] += buys
+        notes = [note] if note else []
+        if restored:
+            notes.append(_("{n} of {count} stored").format(n=number(restored), count=number(ask.count)))
+        if fresh:
+            notes.append(_("--fresh: bought anew at every run"))
+        if refusal := self._refusal(resolved.model.slug, high * buys, ask):
+            return Row(**place, status=REFUSED, note=refusal)
+        notes += self._question(high * buys, ask)
+        status = BACKGROUND if line["background"] else TO_BUY
+        return Row(**place, status=status, low=low * buys, high=high * buys, note="; ".join(notes))
+
+    def _open(self, cell: Cell, heard: _Heard, place: dict[str, Any], *, low: int, high: int, policy: str) -> Row:
+        """A line whose outcome a variable decides: free if the result it had is still the one asked for."""
+        count = place["count"]
+        seen = policy != "off" and not heard.line["fresh"] and (place["model"], cell.source_hash) in self._hashes
+        names = ", ".join(dict.fromkeys(heard.unknown))
+        notes = [_("not known before: {names}").format(names=names) if names else _("a later turn of a chat")]
+        if seen:
+            notes.append(_("stored, if nothing has changed"))
+        notes += self._question(high * count, ask_of(heard.line, heard.body, self._namespace or {}))
+        return Row(
+            **place,
+            status=DEPENDS,
+            low=0 if seen else low * count,
+            high=high * count if heard.counted else None,
+            note="; ".join(notes),
+        )
+
+    def _price(self, ask: Ask, model: Model, *, moves: bool) -> tuple[int, int, str]:
+        """The least and the most one generation costs, and a word on where that is from."""
+        if not moves and not self._offline:
+            try:
+                quote, _total = self._session.price(ask)
+            except (InvalidCall, PlanRequired, Rejected):
+                raise
+            except ElumentaError as error:  # nobody to ask: the table will do
+                self._offline = _("Prices are the table's, not the server's: {why}").format(why=error)
+            else:
+                if quote.exact:
+                    return quote.tokens, quote.tokens, ""
+                return quote.minimum, quote.maximum, _("about: from the table")
+        return model.minimum, model.maximum, ""
+
+    def _refusal(self, what: str, price: int, ask: Ask) -> str:
+        if ask.max_price is None:
+            return ""
+        try:
+            consent(price, max_price=ask.max_price, confirm_above=0, what=what, surface="magic")
+        except ElumentaError as error:
+            return _sentence(error)
+        return ""
+
+    def _question(self, price: int, ask: Ask) -> list[str]:
+        limit = self._session.settings.confirm_above
+        if ask.max_price is not None or not limit or price <= limit:
+            return []
+        return [_("asks first: add {option}").format(option=f"--max-price {price}")]
+
+    def _stored_cells(self) -> set[tuple[str, str]]:
+        """Models and cell sources of which something is stored."""
+        return {
+            (take.model, take.source_hash) for take in self._store.known() if take.api == self._api or not self._api
+        }
+
+
+class _UnknownError(Exception):
+    """A template, and no kernel to fill it."""
+
+
+def _without_templates(text: str) -> tuple[list[str], list[str]]:
+    """The words of a line without those that hold a template, and the flags they were for; a prompt's flag is ``""``."""
+    words: list[str] = []
+    flags: list[str] = []
+    for word in split(text):
+        if "{{" not in word:
+            words.append(word)
+        elif word.startswith("-"):
+            flags.append(word.partition("=")[0].lstrip("-"))
+        elif words and words[-1].startswith("-"):
+            flags.append(words.pop().lstrip("-"))
+        elif _names_model(words):
+            words.append("x")  # the prompt of a line: only that there is one matters
+            flags.append("")
+        else:
+            raise BadParam(_("The category or model is a variable."))
+    return words, flags
+
+
+def _names_model(words: list[str]) -> bool:
+    rows = catalog()
+    return any(word in rows.models or rows.category(word) is not None for word in words if not word.startswith("-"))
+
+
+def _sentence(error: ElumentaError) -> str:
+    return f"{error} {error.hint.partition(chr(10))[0]}".strip()
