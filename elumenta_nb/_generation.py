@@ -64,6 +64,8 @@ class Services:
     api: str
     account: Callable[[], Awaitable[str]]
     job_timeout_s: float
+    storing: dict[int, asyncio.Lock] = field(default_factory=dict)  # by call
+    stored: set[int] = field(default_factory=set)
     background: set[asyncio.Task[None]] = field(default_factory=set)  # what goes on after its cell was stopped
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -320,6 +322,18 @@ class Generation:
         return Result.from_take(take, base=self._services.store.base, call_id=self._order.call_id, receipt=receipt)
 
     async def _take(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Take:
+        services, call_id = self._services, self._order.call_id
+        async with services.storing.setdefault(call_id, asyncio.Lock()):
+            if self._order.is_joined or call_id in services.stored:  # two runs of a cell may wait for one job
+                take = await to_thread.run_sync(lambda: services.store.of_call(call_id, services.api))
+                if take is not None:
+                    return take
+            take = await self._new_take(reply, receipt, complete=complete)
+            services.stored.add(call_id)
+        services.storing.pop(call_id, None)
+        return take
+
+    async def _new_take(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Take:
         services, order = self._services, self._order
         draft = await to_thread.run_sync(lambda: services.store.begin(order.call, services.api, order.fingerprint))
         try:

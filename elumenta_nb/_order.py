@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ._catalog import Resolved
     from ._ledger import Entry, Writer
+    from ._recovery import Shelf
     from ._values import Event, Limits, Quote
 
 __all__ = ["SLOW_POLL_S", "Order", "Watcher", "hash_prompt", "poll_delay"]
@@ -38,8 +39,14 @@ class Order:
     generation_id: int | str | None = None
     attempts: int = 1
     was_sent: bool = False
+    is_joined: bool = False  # begun by an earlier run, which may still wait for it too
     note: str = ""  # for the receipt: what a person should know once
     receipt: Receipt | None = None  # from the moment it is settled
+    paid: int | None = None  # what a row that is settled already cost
+    missing: bool = False  # the history was read, and does not show it
+    is_lost: bool = False  # a row that was released because no history showed it
+    is_settled: bool = False
+    shelf: Shelf | None = None  # of a recovery: the history is read once for all of its calls
     text: list[str] = field(default_factory=list)  # what a stream brought so far
     began: float = field(default_factory=time.monotonic)
     began_at: float = field(default_factory=time.time)
@@ -77,11 +84,15 @@ def _known(row: Entry) -> dict[str, Any]:
         "generation_id": row.generation_id,
         "attempts": row.attempts,
         "was_sent": True,
+        "is_joined": True,
         "quoted": row.quoted,
         "fingerprint": row.fingerprint,
         "prompt_hash": row.prompt_hash,
         "has_prompt": row.prompt_chars > 0,
         "began_at": row.started_at.timestamp(),
+        "paid": row.tokens if row.status == "completed" else None,
+        "is_lost": row.lost,
+        "is_settled": row.status == "completed",
     }
 
 
@@ -97,10 +108,12 @@ class Watcher:
         self._writer = writer
         self._order = order
         self._emit = emit
+        self._told = False
 
     def sent(self) -> None:
-        if not self._order.was_sent:
-            self._order.was_sent = True
+        self._order.was_sent = True
+        if not self._told:
+            self._told = True
             self._emit(Sent(index=self._order.index, call_id=self._order.call_id, held=self._order.held))
 
     async def accepted(self, generation_id: int | str) -> None:
@@ -116,6 +129,7 @@ class Watcher:
 
     def retrying(self, reason: str, wait_s: float) -> None:
         self._order.attempts += 1
+        self._order.was_sent = False  # what was sent is known not to be charged: a stop now has nothing to look up
         self._emit(Retrying(index=self._order.index, reason=reason, wait_s=wait_s))
 
 

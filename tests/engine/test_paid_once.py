@@ -186,3 +186,17 @@ def test_a_cell_run_again_while_its_job_is_open_joins_it(world):
     assert joined.path.stat().st_size > 0
     assert world.posts() == 1
     assert world.charged == world.booked == 26
+
+
+def test_a_background_cell_run_again_waits_with_it_and_stores_one_result(world):
+    ask = Ask(model="luma-ray2-flash", prompt="a wave", reuse="all")
+    first = world.session.start(ask, cell("b", "b"))
+    while world.session.jobs().empty or world.session.jobs()["generation_id"].isna().any():
+        time.sleep(0.02)
+
+    (second,) = world.session.run(ask, cell("b", "b"))
+
+    assert first.result(timeout=20)[0].generation_id == second.generation_id
+    assert world.posts() == 1
+    assert world.booked == world.charged == 26
+    assert len(world.session.services().store.takes()) == 1
