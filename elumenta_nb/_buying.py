@@ -218,16 +218,25 @@ class Buying(Wiring):
 
     def price(self, ask: Ask) -> tuple[Quote, int]:
         """The price of one generation, and of all `count` of them, in Elumenta tokens. Sends no generation."""
+        quote, _held = self._priced(ask)
+        return quote, quote.tokens * ask.count
+
+    def due(self, ask: Ask) -> tuple[Quote, int]:
+        """As `price`, but the total is what needs consent: never less than such a call was charged before."""
+        quote, held = self._priced(ask)
+        return quote, held * ask.count
+
+    def _priced(self, ask: Ask) -> tuple[Quote, int]:
         resolved = self.resolve(ask)
         _params, inputs = read_inputs(resolved, ask.input, lenient=True)
         resolved = _with_inputs(resolved, inputs)
         if self._settings.where() == "only":  # nobody is asked: the table's figure
             model = resolved.model
             quote = Quote(tokens=model.maximum, minimum=model.minimum, maximum=model.maximum, exact=False)
-            return quote, quote.tokens * ask.count
+            return quote, quote.tokens
         services = self.services()
         quote = runtime.call(lambda: services.prices.quote(resolved))
-        return quote, quote.tokens * ask.count
+        return quote, services.prices.held(resolved, quote)
 
 
 def _with_inputs(resolved: Resolved, inputs: tuple[Input, ...]) -> Resolved:

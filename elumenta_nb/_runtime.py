@@ -28,6 +28,7 @@ __all__ = ["Handle", "Runtime", "View"]
 T = TypeVar("T")
 TICK_S: Final = 0.1  # keeps every wait interruptible, and moves clocks on screen
 FAREWELL_S: Final = 0.5  # how long an interrupted cell waits to hear what happened to its call
+LAST_WORD_S: Final = 8.0  # how long a stopped background call is heard out
 _END: Final = object()
 
 
@@ -85,6 +86,24 @@ class Handle(Generic[T]):
     def then(self, callback: Callable[[Handle[T]], None]) -> None:
         """Call back when it is done, on the background thread."""
         self._future.add_done_callback(lambda _: callback(self))
+
+    def watch(self, view: View) -> None:
+        """Show what happens on this thread until it has ended, `view.tick()` about every 0.1 s. For one reader."""
+        given_up = None
+        while True:
+            try:
+                event = self._events.get(timeout=TICK_S)
+            except Empty:
+                view.tick()
+                if self.done():  # stopped: its last word comes when its books are written
+                    given_up = given_up or time.monotonic() + LAST_WORD_S
+                    if time.monotonic() > given_up:
+                        return
+                continue
+            if event is _END:
+                self._events.put(_END)
+                return
+            view(event)
 
     def events(self) -> Iterator[Event]:
         """What happens, as it happens; ends with the call. For one reader."""
