@@ -37,6 +37,7 @@ __all__ = [
     "submit",
 ]
 
+
 def price_notebook(path: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """What running all cells of a saved notebook would cost: a row per line that buys, in Elumenta tokens.
 

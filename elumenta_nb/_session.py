@@ -314,11 +314,18 @@ class Session(Calling):
         """`on`, `off`, or a verb of the running sandbox; returns what it says, to show."""
         if verb == "on":
             self.change(mode="sandbox")
+            if self._settings.where() == "only":  # nothing is ever sent: no server is needed
+                return {"mode": "only"}
             return {"mode": "sandbox", "url": self.server().url}
         if verb == "off":
             self.change(mode="live")
             return {"mode": "live"}
-        if self._settings.where() != "sandbox":
+        where = self._settings.where()
+        if where == "only":
+            raise ConfigError(
+                _("Only stored results are shown, so the sandbox does not run."), hint=_("Unset ELUMENTA_REUSE.")
+            )
+        if where != "sandbox":
             raise ConfigError(_("The sandbox is off."), hint="%elumenta sandbox on")
         told = self.server().control(verb, *args)
         if verb == "reset":

@@ -175,7 +175,9 @@ class Shell:
 
     def _told_path(self, environ: Mapping[str, str]) -> str:
         path = environ.get("ELUMENTA_NOTEBOOK") or self.namespace.get("__vsc_ipynb_file__")
-        if not path and self._cell.id:  # a child kernel inherits the variable: a cell id says this one is the notebook's
+        if (
+            not path and self._cell.id
+        ):  # a child kernel inherits the variable: a cell id says this one is the notebook's
             path = environ.get("JPY_SESSION_NAME")
         return path if isinstance(path, str) else ""
 
