@@ -2,7 +2,7 @@
 # The environment is .venv (scripts/environment); results go to build/. Neither is under version control.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-quick check bench notebooks tables screenshots clean demo-env test-env
+.PHONY: help demo lab test test-quick check bench notebooks tables messages screenshots clean demo-env test-env
 
 PY := .venv/bin/python
 JOBS ?= 2
@@ -45,6 +45,9 @@ notebooks: test-env ## execute the notebooks in the sandbox and save their outpu
 
 tables: test-env ## rewrite the generated tables of the README from the catalogue
 	@$(PY) scripts/tables.py
+
+messages: test-env ## collect the sentences, bring the Russian ones up to date, name those to translate
+	@$(PY) scripts/messages.py
 
 screenshots: test-env ## retake the pictures of the README in a real JupyterLab
 	@$(PY) tests/browser/provision.py

@@ -116,7 +116,7 @@ def _rows(frame: Any) -> Iterable[Any]:
 
 def _per_token(row: Any) -> str:
     value = row.rubles_per_token
-    return "–" if value is None or value != value else f"{value:.2f}"  # noqa: PLR0124 - a missing value is not itself
+    return "–" if value is None or value != value else number(value, 2)  # noqa: PLR0124 - a missing value is not itself
 
 
 def status(told: Status) -> Card:

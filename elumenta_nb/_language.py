@@ -9,21 +9,25 @@ import gettext as _gettext
 import locale
 import os
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date as _date, datetime
+    from decimal import Decimal
 
-__all__ = ["day", "gettext", "language", "ngettext", "number", "pgettext", "set_language", "span", "tokens"]
+__all__ = ["date", "day", "gettext", "language", "ngettext", "number", "pgettext", "set_language", "span", "tokens"]
 
 LANGUAGES: Final = ("en", "ru")
 _DOMAIN: Final = "elumenta_nb"
 _FOLDER: Final = Path(__file__).parent / "locale"
-_NARROW_SPACE: Final = "\N{NO-BREAK SPACE}"
+# As gettext looks; where a locale is named that this machine does not have (containers), `getlocale` forgets the name.
+_NAMED_BY: Final = ("ELUMENTA_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+_SPACE: Final = "\N{NO-BREAK SPACE}"
 _MONTHS: Final = {
     "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
-    "ru": ["янв.", "фев.", "мар.", "апр.", "мая", "июн.", "июл.", "авг.", "сен.", "окт.", "ноя.", "дек."],
+    "ru": ["янв.", "февр.", "марта", "апр.", "мая", "июня", "июля", "авг.", "сент.", "окт.", "нояб.", "дек."],
 }
 
 _chosen: str | None = None  # what configure(lang=) said; the environment and the locale are asked each time
@@ -44,7 +48,7 @@ def language() -> str:
     """The language in force: ``"en"`` or ``"ru"``."""
     if _chosen is not None:
         return _chosen
-    named = os.environ.get("ELUMENTA_LANG") or locale.getlocale(locale.LC_CTYPE)[0] or ""
+    named = next(filter(None, map(os.environ.get, _NAMED_BY)), None) or locale.getlocale(locale.LC_CTYPE)[0] or ""
     return "ru" if named.lower().startswith("ru") else "en"
 
 
@@ -55,7 +59,7 @@ def _catalogue(lang: str) -> _gettext.NullTranslations:
 
 def gettext(message: str) -> str:
     """The sentence in the person's language; placeholders are filled by the caller with ``.format``."""
-    return _catalogue(language()).gettext(message)
+    return _catalogue(language()).gettext(message) if message else ""  # gettext keeps its own facts under ""
 
 
 def pgettext(context: str, message: str) -> str:
@@ -63,16 +67,17 @@ def pgettext(context: str, message: str) -> str:
     return _catalogue(language()).pgettext(context, message)
 
 
-def ngettext(one: str, many: str, n: int) -> str:
-    """The plural form for ``n`` with ``{n}`` filled in: 1 токен, 2 токена, 5 токенов."""
-    return _catalogue(language()).ngettext(one, many, n).format(n=number(n))
+def ngettext(one: str, many: str, n: float) -> str:
+    """The plural form for ``n`` with ``{n}`` filled in: 1 токен, 2 токена, 5 токенов; 2,5 токена."""
+    form = int(n) if n == int(n) else 2
+    return _catalogue(language()).ngettext(one, many, form).format(n=number(n))
 
 
-def number(value: float) -> str:
-    """``1,690`` in English, ``1 690`` in Russian (a no-break space); at most one decimal."""
-    plain = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+def number(value: float | Decimal, digits: int = 1) -> str:
+    """``1,690`` in English, ``1 690`` in Russian (a no-break space). Whole numbers have no decimals, others `digits`."""
+    plain = f"{value:,}" if isinstance(value, int | Integral) else f"{value:,.{digits}f}"
     if language() == "ru":
-        return plain.replace(",", _NARROW_SPACE).replace(".", ",")
+        return plain.replace(",", _SPACE).replace(".", ",")
     return plain
 
 
@@ -94,6 +99,10 @@ def span(seconds: float) -> str:
 
 
 def day(moment: datetime) -> str:
-    """The local day without its year: ``20 Nov``, ``20 ноя.``."""
-    local = moment.astimezone()
-    return f"{local.day} {_MONTHS[language()][local.month - 1]}"
+    """The local day without its year: ``20 Nov``, ``20 нояб.``."""
+    return date(moment.astimezone())
+
+
+def date(when: _date) -> str:
+    """A calendar day without its year: ``20 Nov``, ``20 нояб.``."""
+    return f"{when.day} {_MONTHS[language()][when.month - 1]}"

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ._errors import ConfirmPrice, ElumentaError, NotFound, PriceAboveMax, ServerError
-from ._language import gettext as _, tokens as _tokens
+from ._language import gettext as _, number, tokens as _tokens
 from ._values import Quote
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def consent(total: int, *, max_price: int | None, confirm_above: int, what: str,
         if total > max_price:
             raise PriceAboveMax(
                 _("{what} costs {price}, and the limit is {limit}. Nothing was sent.").format(
-                    what=what, price=_tokens(total), limit=max_price
+                    what=what, price=_tokens(total), limit=number(max_price)
                 ),
                 hint=_("To allow it: {option}").format(option=option),
             )
@@ -110,7 +110,7 @@ def consent(total: int, *, max_price: int | None, confirm_above: int, what: str,
     if confirm_above and total > confirm_above:
         raise ConfirmPrice(
             _("{what} costs {price}. Nothing was sent: above {limit} you are asked first.").format(
-                what=what, price=_tokens(total), limit=confirm_above
+                what=what, price=_tokens(total), limit=number(confirm_above)
             ),
             hint=_("To say yes, add {option}").format(option=option),
         )
