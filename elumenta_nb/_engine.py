@@ -215,6 +215,8 @@ class Engine:
             await asyncio.sleep(0)  # a task cancelled before its first step would leave its row behind
             return await asyncio.gather(*tasks)
         except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
             with CancelScope(shield=True):  # each of them still has its row to write
                 await asyncio.wait(tasks, timeout=10)
             raise

@@ -2,99 +2,156 @@
 
 The API documents no idempotency key, so this is what stands between a lost answer and paying twice. A generation is
 adopted only when it can be nobody else's: same model and prompt, made in the call's time window, owned by no other
-row, and while no identical request is still waiting for its own answer.
+row, and while no identical request is still waiting for its own answer. The history is read before the ledger: a
+request that leaves after that cannot be in it, and one that left before has its row.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from ._errors import ElumentaError, OutcomeUnknown
+from ._errors import ElumentaError, NotFound, OutcomeUnknown
 from ._language import gettext as _
 from ._order import hash_prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._generation import Services
     from ._ledger import Entry
     from ._order import Order
     from ._values import Reply
 
-__all__ = ["GRACE_S", "candidates", "look_up"]
+__all__ = ["GRACE_S", "WEEK", "Listing", "Shelf", "find", "look_up"]
 
 LOOKS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)  # an interrupted server shows the generation when it has finished it
+FRESH_S: Final = 120.0  # a call older than this is not waited for: one look
 SLACK_S: Final = 5.0  # server timestamps have whole seconds, and so has the Date header that tells its clock
 WINDOW_S: Final = 900.0  # a generation made later than this after the intent is another one
 GRACE_S: Final = 900.0  # after this an unanswered call that no history shows is released
-PAGES: Final = 5
+WEEK: Final = timedelta(days=7)  # for so long a released call can still be found
+PAGES: Final = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sought:
-    """What a lost generation looks like. Times are seconds since 1970 on our clock."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the history told of a model, newest first. `whole`: all of it, back to the moment that was asked for."""
 
-    account: str
-    model: str
-    category: str
-    prompt_hash: str
-    has_prompt: bool
-    began_at: float
+    items: tuple[Reply, ...]
+    whole: bool
+
+    @classmethod
+    async def read(cls, services: Services, category: str, model: str, since: float) -> Listing:
+        """`since` is Unix time on our clock. Raises what the server says."""
+        found: dict[int | str, Reply] = {}  # by id: pages shift while generations are made, and tell some twice
+        for page in range(1, PAGES + 1):
+            history = await services.client.history(page=page, limit=100, category=category, model=model)
+            found.update({item.id: item for item in history.items if item.id is not None})
+            times = [item.created_at.timestamp() for item in history.items if item.created_at]
+            earliest = since + services.client.skew_s - SLACK_S
+            if (times and min(times) < earliest) or not history.more:
+                return cls(tuple(found.values()), whole=True)
+        return cls(tuple(found.values()), whole=False)
+
+    def item(self, generation_id: int | str) -> Reply | None:
+        return next((item for item in self.items if str(item.id) == str(generation_id)), None)
+
+
+class Shelf:
+    """Listings read once, for the many calls of a recovery. All of them began after `since`."""
+
+    def __init__(self, services: Services, since: float) -> None:
+        self._services = services
+        self._since = since
+        self._listings: dict[tuple[str, str], Listing] = {}
+
+    async def of(self, category: str, model: str) -> Listing:
+        key = (category, model)
+        if key not in self._listings:
+            self._listings[key] = await Listing.read(self._services, category, model, self._since)
+        return self._listings[key]
 
 
 async def look_up(services: Services, order: Order) -> Reply | None:
     """The server's word on an order without an answer, or ``None`` when it does not turn up in about 8 seconds.
 
-    Raises `OutcomeUnknown` when several generations could be it.
+    `order.missing` then says whether the history was read and does not show it. Raises `OutcomeUnknown` when several
+    generations could be it.
     """
-    sought = Sought(
-        account=await services.account(),
-        model=order.call.model,
-        category=order.resolved.category.wire[0],
-        prompt_hash=order.prompt_hash,
-        has_prompt=order.has_prompt,
-        began_at=order.began_at,
-    )
+    order.missing = False
     for wait_s in LOOKS_S:
         await services.sleep(wait_s)
         try:
-            if order.generation_id is not None:
-                return await services.client.poll(order.generation_id)
-            found = await _adopt(services, order, sought)
+            found = await find(services, order)
         except OutcomeUnknown:
             raise
         except ElumentaError:
             continue  # the server is still in trouble
         if found is not None:
             return found
+        if order.missing and time.time() - order.began_at > FRESH_S:
+            break
     return None
 
 
-async def _adopt(services: Services, order: Order, sought: Sought) -> Reply | None:
-    siblings = _siblings(services, order, sought)
-    if siblings is None:
-        return None
-    ours = sorted([*siblings, (order.began_at, order.call_id)]).index((order.began_at, order.call_id))
-    found = await candidates(services, sought)
-    if len(found) > len(siblings) + 1:
+async def find(services: Services, order: Order) -> Reply | None:
+    """One look. What is found in the history belongs to the order from then on. Raises as `look_up`, and what the server says."""
+    if order.generation_id is None:
+        return await _adopt(services, order)
+    try:
+        return await services.client.poll(order.generation_id)
+    except NotFound:
+        listed = (await _listing(services, order)).item(order.generation_id)
+        if listed is None or not listed.status:
+            raise
+        return listed
+
+
+async def _listing(services: Services, order: Order) -> Listing:
+    category, model = order.resolved.category.wire[0], order.call.model
+    if order.shelf is not None:
+        return await order.shelf.of(category, model)
+    return await Listing.read(services, category, model, order.began_at)
+
+
+async def _adopt(services: Services, order: Order) -> Reply | None:
+    listing = await _listing(services, order)
+    account = await services.account()
+    others = _others(services, order, account)
+    fitting = candidates(services, order, listing)
+    owned = services.ledger.owned(
+        [item.id for item in fitting if item.id is not None], account=account, api=services.api
+    )
+    free = [item for item in fitting if item.id not in owned]
+    if any(row.status == "reserved" for row in others):
+        return None  # it may still get its own answer
+    if len(free) > len(others) + 1:
         raise OutcomeUnknown(
             _("{model}: several generations of the account could be the lost one: {ids}.").format(
-                model=order.what, ids=", ".join(str(reply.id) for reply in found)
+                model=order.what, ids=", ".join(str(reply.id) for reply in free)
             ),
             hint=_("Compare them in %elumenta account-history; then %elumenta recover {id}").format(id=order.call_id),
             tokens=order.held,
             call_id=order.call_id,
         )
-    if ours >= len(found):
+    ours = _place(order, others)
+    if ours >= len(free):
+        order.missing = listing.whole
         return None
-    reply = found[ours]
+    reply = free[ours]
     assert reply.id is not None
+    if order.is_settled:  # a charge without a name: it gets its name with the figure
+        return reply
     if not await services.writer.claim(order.call_id, reply.id):
         return None  # another kernel was quicker: look again
     order.generation_id = reply.id
-    return await _whole(services, reply)
+    return await _complete(services, reply)
 
 
-async def _whole(services: Services, item: Reply) -> Reply:
+async def _complete(services: Services, item: Reply) -> Reply:
     """The reply of a generation found in the history: one of the two families lists no texts (api section 10)."""
     if item.status != "completed" or item.text is not None or item.url is not None:
         return item
@@ -106,44 +163,40 @@ async def _whole(services: Services, item: Reply) -> Reply:
     return replace(told, tokens=item.tokens if told.tokens is None else told.tokens) if told.status else item
 
 
-def _siblings(services: Services, order: Order, sought: Sought) -> list[tuple[float, int]] | None:
-    """The other unanswered rows of the same request; ``None`` while one may still get its own answer."""
-    siblings = []
-    for row in services.ledger.open_calls(sought.account, services.api):
-        if row.id == order.call_id or row.generation_id is not None or not _same(row, sought):
-            continue
-        if row.status == "reserved":
-            return None
-        siblings.append((row.started_at.timestamp(), row.id))
-    return siblings
+def _others(services: Services, order: Order, account: str) -> Sequence[Entry]:
+    """The other rows of the same request that have no generation, and may have one."""
+    began = datetime.fromtimestamp(order.began_at, UTC)
+    window = timedelta(seconds=WINDOW_S)
+    rows = services.ledger.nameless(
+        account, services.api, order.call.model, order.prompt_hash, since=began - window, until=began + window
+    )
+    return [row for row in rows if row.id != order.call_id]
 
 
-def _same(row: Entry, sought: Sought) -> bool:
-    near = abs(row.started_at.timestamp() - sought.began_at) < WINDOW_S
-    return row.model == sought.model and row.prompt_hash == sought.prompt_hash and near
+def _place(order: Order, others: Sequence[Entry]) -> int:
+    """Which of the free generations, the oldest first, is the order's: rows that were given up come after all others."""
+    if order.is_lost:
+        return sum(not row.lost or row.id < order.call_id for row in others)
+    return sum(not row.lost and row.id < order.call_id for row in others)
 
 
-async def candidates(services: Services, sought: Sought) -> list[Reply]:
-    """Generations of the history that fit and belong to no row of the ledger, the oldest first."""
-    skew = services.client.skew_s
-    earliest = sought.began_at + skew - SLACK_S
-    latest = sought.began_at + skew + WINDOW_S
+def candidates(services: Services, order: Order, listing: Listing) -> list[Reply]:
+    """Generations that fit the order, the oldest first; not asked whose they are."""
+    began = order.began_at + services.client.skew_s
     fitting: list[Reply] = []
-    for page in range(1, PAGES + 1):
-        history = await services.client.history(page=page, limit=100, category=sought.category, model=sought.model)
-        for item in history.items:
-            if item.id is None or (item.model and item.model != sought.model):
-                continue
-            made = item.created_at.timestamp() if item.created_at else None
-            if made is not None and not earliest <= made <= latest:
-                continue
-            if sought.has_prompt and item.prompt is not None and hash_prompt(item.prompt) != sought.prompt_hash:
-                continue
-            fitting.append(item)
-        times = [item.created_at.timestamp() for item in history.items if item.created_at]
-        if (times and min(times) < earliest) or not history.more:
-            break
-    ids = [item.id for item in fitting if item.id is not None]
-    owned = services.ledger.owned(ids, account=sought.account, api=services.api)
-    free = [item for item in fitting if item.id not in owned]
-    return sorted(free, key=lambda item: item.created_at.timestamp() if item.created_at else 0.0)
+    for item in listing.items:
+        if item.model and item.model != order.call.model:
+            continue
+        made = item.created_at.timestamp() if item.created_at else None
+        if made is not None and not began - SLACK_S <= made <= began + WINDOW_S:
+            continue
+        if order.has_prompt and item.prompt is not None and hash_prompt(item.prompt) != order.prompt_hash:
+            continue
+        fitting.append(item)
+    return sorted(fitting, key=lambda item: (item.created_at.timestamp() if item.created_at else 0.0, _rank(item)))
+
+
+def _rank(item: Reply) -> tuple[int, str]:
+    """Ids of one second in the order in which they were given: shorter ones first, then by their digits."""
+    text = str(item.id)
+    return len(text), text

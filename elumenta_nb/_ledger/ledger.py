@@ -17,6 +17,7 @@ from .book import Book
 from .budget import Purse, fullest
 from .columns import Columns, read_columns
 from .database import Database
+from .entry import at
 from .limits import clear_budget, read_budgets, set_budget, set_cycle
 from .totals import read_totals
 
@@ -248,6 +249,20 @@ class Ledger:
     def released_since(self, account: str, api: str, since: datetime) -> list[Entry]:
         """Rows that were released because no history showed them, and may still be found."""
         return self._read(query.released_since, self._database.now_us(), account, api, since)
+
+    def nameless(
+        self, account: str, api: str, model: str, prompt_hash: str, *, since: datetime, until: datetime
+    ) -> list[Entry]:
+        """Rows of one request that have no generation and may have one: open, settled without an id, released as lost."""
+        return self._read(query.nameless, self._database.now_us(), account, api, model, prompt_hash, since, until)
+
+    def uncertain(self, account: str, api: str, since: datetime) -> list[Entry]:
+        """Settled rows whose figure is an estimate, or whose generation was not told."""
+        return self._read(query.uncertain, self._database.now_us(), account, api, since)
+
+    def now(self) -> datetime:
+        """The time by the ledger's clock."""
+        return at(self._database.now_us())
 
     def owned(self, generation_ids: Iterable[GenerationId], *, account: str, api: str) -> set[GenerationId]:
         """Those of the ids that belong to a call of this ledger."""

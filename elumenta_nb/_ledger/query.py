@@ -23,10 +23,12 @@ __all__ = [
     "call",
     "flag",
     "has_seen",
+    "nameless",
     "open_calls",
     "paid_most",
     "place_like",
     "released_since",
+    "uncertain",
 ]
 
 _ENTRY: Final = (
@@ -128,6 +130,37 @@ def open_calls(
 def released_since(tx: Tx, now_us: int, account: str, api: str, since: datetime) -> list[Entry]:
     rows = tx.all(
         _ENTRY + "c.started_us >= :since_us AND c.status = 4 AND (c.flags & 8) <> 0"
+        " AND p.account = :account AND p.api = :api ORDER BY c.id",
+        since_us=micros(since),
+        account=account,
+        api=api,
+    )
+    return [_entry(row, now_us) for row in rows]
+
+
+def nameless(  # noqa: PLR0917 - as its siblings
+    tx: Tx, now_us: int, account: str, api: str, model: str, prompt_hash: str, since: datetime, until: datetime
+) -> list[Entry]:
+    rows = tx.all(
+        _ENTRY
+        + "c.started_us BETWEEN :since_us AND :until_us AND c.generation_no IS NULL AND c.generation_name IS NULL"
+        " AND (c.status IN (0, 2) OR c.status = 3 AND (c.flags & 1) = 0 OR c.status = 4 AND (c.flags & 8) <> 0)"
+        " AND p.source <> 'elsewhere' AND p.account = :account AND p.api = :api AND m.model = :model"
+        " AND d.prompt_hash = :prompt_hash ORDER BY c.id",
+        since_us=micros(since),
+        until_us=micros(until),
+        account=account,
+        api=api,
+        model=model,
+        prompt_hash=prompt_hash,
+    )
+    return [_entry(row, now_us) for row in rows]
+
+
+def uncertain(tx: Tx, now_us: int, account: str, api: str, since: datetime) -> list[Entry]:
+    rows = tx.all(
+        _ENTRY + "c.started_us >= :since_us AND c.status = 3 AND (c.flags & 1) = 0 AND p.source <> 'elsewhere'"
+        " AND ((c.flags & 2) <> 0 OR c.generation_no IS NULL AND c.generation_name IS NULL)"
         " AND p.account = :account AND p.api = :api ORDER BY c.id",
         since_us=micros(since),
         account=account,
