@@ -37,6 +37,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ID: Final = re.compile(r"[0-9a-f]{10}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MIME: Final = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
+_DEEPEST: Final = 64
 _DEVICES: Final = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
@@ -151,10 +152,27 @@ def as_json(take: Take) -> bytes:
 
 def _dumped(row: dict[str, Any]) -> bytes | None:
     """A reply may hold what JSON cannot (a lone surrogate is escaped; depth and odd objects are given up)."""
+    if _is_deep(row):  # how deep JSON may nest differs between versions of Python, and between writing and reading
+        return None
     try:
         return json.dumps(row, ensure_ascii=True, indent=1, default=str).encode("ascii")
     except (TypeError, ValueError, RecursionError):
         return None
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it nests deeper than any reply does."""
+    level = [value]
+    for _depth in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def from_json(folder: Path, name: str) -> Take | None:
