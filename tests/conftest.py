@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines are noisy: no example is judged by its milliseconds, and a run is the same every time.
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 GUARD = Path(__file__).parent / "guard"
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
