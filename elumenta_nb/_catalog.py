@@ -68,7 +68,7 @@ class Param:
             return value
         try:
             parsed = self._typed(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self._refusal(value) from None
         if self.choices and parsed not in self.choices:
             raise self._refusal(value)
