@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._pandas import install as _install
+
 if TYPE_CHECKING:
     from . import sandbox
     from ._api import (
@@ -164,3 +166,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+_install()  # `df.elumenta`, the moment pandas is there

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._shell import Shell
     from ._values import Ask, Receipt
 
-__all__ = ["Receipts", "notebook", "origin", "run"]
+__all__ = ["Receipts", "here", "is_live", "notebook", "origin", "run"]
 
 _shells: Final[WeakKeyDictionary[Any, Shell]] = WeakKeyDictionary()
 
@@ -102,6 +102,19 @@ class Receipts:
         if self._kept:
             self._shell.show(*_line(self._kept))
             self._kept = []
+
+
+def here() -> Shell | None:
+    """The shell of the running notebook or terminal, or `None` in a script."""
+    return _shell()
+
+
+def is_live() -> bool:
+    """Whether a widget of the running cell lives: nbclient, nbval and a terminal show its still instead."""
+    shell = _shell()
+    if shell is None or not shell.is_kernel:
+        return False
+    return shell.is_live or os.environ.get("SERVER_SOFTWARE", "").lower().startswith("voila")
 
 
 def _line(receipts: list[Receipt]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .database import Tx
 
-__all__ = ["FIGURES", "KEYS", "conditions", "read_totals"]
+__all__ = ["FIGURES", "KEYS", "conditions", "offsets", "read_totals"]
 
 KEYS: Final = {
     "account": "p.account",
@@ -146,14 +146,14 @@ def _local_day(tx: Tx, where: Where, tz: tzinfo | None) -> str:
     first, last = row if row is not None and row[0] is not None else (0, 0)
     first = max(first, where.since_us) if where.since_us is not None else first
     last = min(last, where.until_us) if where.until_us is not None else last
-    pieces = _offsets(first, max(first, last), tz)
+    pieces = offsets(first, max(first, last), tz)
     sql = f"(c.started_us + {pieces[-1][1]})"
     for until, offset in reversed(pieces[:-1]):
         sql = f"(CASE WHEN c.started_us < {until} THEN c.started_us + {offset} ELSE {sql} END)"
     return f"({sql} / {_DAY_US})"
 
 
-def _offsets(first_us: int, last_us: int, tz: tzinfo | None) -> list[tuple[int, int]]:
+def offsets(first_us: int, last_us: int, tz: tzinfo | None) -> list[tuple[int, int]]:
     """The zone's offsets in microseconds over a span, each with the moment until which it holds."""
 
     def offset(us: int) -> int:

@@ -25,41 +25,41 @@ if TYPE_CHECKING:
     from elumenta_nb._ledger import Ledger
     from elumenta_nb._ledger.columns import Columns
 
-__all__ = ["COLUMNS", "EXTRA", "GROUPS", "spend_frame"]
+__all__ = ["COLUMNS", "EXTRA", "GROUPS", "spend_frame", "zone_of"]
 
 EXTRA: Final = ("params", "media", "prompt_hash", "error", "attempts")
 ALL: Final = (
-        "id",
-        "started_at",
-        "ended_at",
-        "account",
-        "user",
-        "host",
-        "notebook",
-        "cell_id",
-        "execution_count",
-        "label",
-        "tags",
-        "source",
-        "category",
-        "model",
-        "provider",
-        "status",
-        "quoted",
-        "held",
-        "tokens",
-        "balance_after",
-        "latency_s",
-        "generation_id",
-        "attempts",
-        "reused",
-        "restored_from",
-        "prompt_chars",
-        "prompt_hash",
-        "params",
-        "media",
-        "error",
-    )
+    "id",
+    "started_at",
+    "ended_at",
+    "account",
+    "user",
+    "host",
+    "notebook",
+    "cell_id",
+    "execution_count",
+    "label",
+    "tags",
+    "source",
+    "category",
+    "model",
+    "provider",
+    "status",
+    "quoted",
+    "held",
+    "tokens",
+    "balance_after",
+    "latency_s",
+    "generation_id",
+    "attempts",
+    "reused",
+    "restored_from",
+    "prompt_chars",
+    "prompt_hash",
+    "params",
+    "media",
+    "error",
+)
 COLUMNS: Final = tuple(name for name in ALL if name not in EXTRA)
 
 GROUPS: Final = {
@@ -110,7 +110,7 @@ def spend_frame(
 
     Raises `BadParam` for a group, column, zone or date that cannot be.
     """
-    zone = _zone(tz)
+    zone = zone_of(tz)
     wanted = where or Where()
     wanted = Where(
         api=api if api is not None else wanted.api,
@@ -139,7 +139,7 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
     raise BadParam(_("There is no {what} {name!r}.").format(what=what, name=name), hint=hint)
 
 
-def _zone(tz: str | tzinfo | None) -> tzinfo | None:
+def zone_of(tz: str | tzinfo | None) -> tzinfo | None:
     if not isinstance(tz, str):
         return tz
     try:

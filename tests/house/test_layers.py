@@ -56,6 +56,7 @@ FENCES = {
     "keyring": {"_keys"},
     "jinja2": {"_template"},
     "altair": {"_spend"},
+    "vl_convert": {"_spend"},
     "dask": {"_batch"},
     "distributed": {"_batch"},
     "nbclient": {"_cli", "_demo"},
