@@ -24,10 +24,10 @@ from ._template import render
 from ._values import Ask, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ._catalog import Category, Model
+    from ._catalog import Model, Param
     from ._notebook_cells import Cell, Said
     from ._parser import Grammar, Line
     from ._session import Session
@@ -180,11 +180,11 @@ class _Pricing:
                 heard.unknown.append(_("the prompt"))
         if line.category is not None:
             heard.counted = "count" not in flags
-            params = [line.category.param(flag) for flag in flags if flag]
-            heard.moves = any(param.prices for param in params if param is not None) or bool(
-                {"p", "param"} & set(flags)
-            )
-            self._without_variables(heard, line.category)
+            model = catalog().models.get(line.model or "")
+            params = catalog().params_of(line.category, model) if model else line.category.params
+            moving = {flag for param in params if param.prices for flag in param.flags} | {"p", "param"}
+            heard.moves = bool(moving & {flag.replace("_", "-") for flag in flags})
+            self._without_variables(heard, params)
         return heard
 
     def _parse(self, line: str | list[str], fill: Callable[[str], str]) -> Line:
@@ -200,9 +200,9 @@ class _Pricing:
             raise _UnknownError
         return render(text, self._namespace)
 
-    def _without_variables(self, heard: _Heard, category: Category) -> None:
+    def _without_variables(self, heard: _Heard, own: Sequence[Param]) -> None:
         """Inputs: a file is looked for beside the notebook, and a name of no file is a variable of the run."""
-        slots = {param.name: param for param in category.params if param.is_input}
+        slots = {param.name: param for param in own if param.is_input}
         params, options = dict(heard.line.params), dict(heard.line.options)
         for values, names in ((params, slots.keys()), (options, {"input"})):
             for name in names & values.keys():
@@ -211,7 +211,7 @@ class _Pricing:
                     values[name] = str(self._folder / value)
                 elif _NAME.fullmatch(value) and value.partition("[")[0] not in (self._namespace or {}):
                     del values[name]
-                    slot = slots.get(name) or category.input_param
+                    slot = slots.get(name) or next(iter(slots.values()), None)
                     heard.unknown.append(value)
                     heard.moves = heard.moves or (slot is not None and slot.prices)
         heard.line = replace(heard.line, params=params, options=options)
