@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from elumenta_nb._errors import BudgetExceeded, LedgerError
 from elumenta_nb._values import Origin
 
-from . import audit, query
+from . import audit, listing, query
 from .book import Book
 from .budget import Purse, fullest
 from .columns import Columns, read_columns
@@ -284,6 +284,14 @@ class Ledger:
     def totals(self, by: Sequence[str], where: Where, *, tz: tzinfo | None = None) -> list[tuple[Any, ...]]:
         """Aggregates by keys of `totals.KEYS`: the keys, then `totals.FIGURES`. `tz` is of ``"day"``, default local."""
         return self._read(read_totals, tuple(by), where, tz)
+
+    def dearest(self, n: int, where: Where) -> list[Entry]:
+        """The n calls that were charged most, the dearest first."""
+        return self._read(listing.dearest, where, n, self._database.now_us())
+
+    def uncharged(self, n: int, where: Where) -> list[Entry]:
+        """The last n calls that failed or were never sent, the newest first."""
+        return self._read(listing.uncharged, where, n, self._database.now_us())
 
     def columns(self, wanted: Collection[str], where: Where) -> Columns:
         """Rows as numpy arrays, the oldest first: facts of `columns.FACTS`, texts of `columns.TEXTS`."""

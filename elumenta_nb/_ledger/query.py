@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "call",
+    "entries",
     "flag",
     "has_seen",
     "nameless",
@@ -97,6 +98,11 @@ def _entry(row: Sequence[Any], now_us: int) -> Entry:
         adopted=bool(flags & Flag.ADOPTED),
         lost=bool(flags & Flag.LOST),
     )
+
+
+def entries(tx: Tx, which: str, now_us: int, **facts: Any) -> list[Entry]:
+    """Rows by a condition, and an order, on `c` (calls), `d`, `p`, `m`, `k`."""
+    return [_entry(row, now_us) for row in tx.all(_ENTRY + which, **facts)]
 
 
 def call(tx: Tx, call_id: int, now_us: int) -> Entry:
