@@ -2,7 +2,8 @@
 
     python scripts/notebooks.py [NAME …]
 
-Files a notebook makes stay in the temporary folder: what is committed shows posters and previews without them.
+Files a notebook makes stay in the temporary folder: what is committed shows posters and previews without them. But for
+`WITH_RESULTS`, whose folder of results is committed beside it, to be run with ELUMENTA_REUSE=only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+WITH_RESULTS = "05_paid_once"
 KEPT = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 
 
@@ -48,6 +50,9 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory() as room:
             notebook = execute(path, Path(room))
+            if path.stem == WITH_RESULTS:
+                shutil.rmtree(FOLDER / "elumenta_media", ignore_errors=True)
+                shutil.copytree(Path(room) / path.stem / "elumenta_media", FOLDER / "elumenta_media")
         clean(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
