@@ -51,6 +51,8 @@ class Place(Front, Protocol):
 
     def notebook_path(self) -> Path: ...
 
+    def next_cell(self, source: str) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -197,6 +199,15 @@ def _tag(desk: Desk, line: Line) -> Card:
         if tag not in desk.session.tags:
             desk.session.tags.append(tag)
     return _cards.tags(desk.session.tags)
+
+
+def _panel(desk: Desk, line: Line) -> Any:
+    from ._panels import last_source, panel
+
+    if line["cell"]:
+        desk.shell.next_cell(last_source())
+        return None
+    return panel(line.words[0] if line.words else None)
 
 
 def _login(desk: Desk, line: Line) -> Card:
@@ -355,6 +366,13 @@ _ROWS: Final = (
         run=_tag,
         most=20,
         options=(Option(flags=("clear",), help=N_("no more tags")),),
+    ),
+    Verb(
+        usage="panel [CATEGORY]",
+        help=N_("a panel to generate with: models, parameters, price, button"),
+        run=_panel,
+        most=1,
+        options=(Option(flags=("cell",), help=N_("the last panel as a cell, in the next one")),),
     ),
     Verb(
         usage="login",

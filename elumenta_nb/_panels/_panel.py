@@ -1,0 +1,355 @@
+"""The panel: a form, a price, two buttons to buy and one to leave, what runs, and what came of it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import ipywidgets as widgets
+
+from elumenta_nb import _surroundings
+from elumenta_nb._errors import BadParam, ConfirmPrice, ElumentaError, PriceAboveMax
+from elumenta_nb._language import gettext as _, tokens
+from elumenta_nb._markdown import plain
+
+from ._form import Form
+from ._gallery import Gallery
+from ._jobs import Jobs
+from ._look import heading, notice, progress, source_box, style
+from ._models import Models
+from ._price import PriceLine
+from ._purchase import Outcome, Purchase, Screen
+from ._stage import Stage
+from ._still import Picture, Still
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from elumenta_nb._result import Result
+    from elumenta_nb._session import Session
+    from elumenta_nb._shell import Shell
+    from elumenta_nb._values import Ask, Origin
+
+__all__ = ["Panel", "display"]
+
+_EARLIER: Final = 5  # results that the still picture names
+
+
+class Panel:
+    """A panel to generate with. `widget` can stand in any layout of ipywidgets; `results` has the newest first.
+
+    `source` is the same as a cell. Whatever the thread a handler is called on, only one call is bought at a time, and
+    only for the price that was shown.
+    """
+
+    def __init__(
+        self,
+        session: Callable[[], Session],
+        front: Shell | None,
+        *,
+        category: str | None = None,
+        model: str | None = None,
+        namespace: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._session = session
+        self._front = front
+        self._names: Any = namespace if namespace is not None else (front.namespace if front is not None else {})
+        self._place = _place(front)
+        self._stage = Stage(front.loop() if front is not None else None, self._failed)
+        self._still = Still(self._picture)
+        self._said: tuple[str, ...] = ()  # what the status says, for the still picture
+        self._pending: int | None = None  # the price the second button names
+        self._prompt = ""
+        self.purchase = Purchase(session, self._origin)
+        self._build()
+        self.form.watch(self._stage.handler)
+        self.models.watch(self._stage.handler)
+        self.generate.on_click(self._stage.handler(lambda _button: self._clicked()))
+        self.consent.on_click(self._stage.handler(lambda _button: self._consented()))
+        self.stop.on_click(self._stage.handler(lambda _button: self._stop()))
+        if model is not None:
+            self.form.use(model)
+        elif category is not None:
+            self.form.category.value = category
+        self.line.refresh()
+        self.jobs.refresh()
+        threading.Thread(target=self._serve, name="elumenta models", daemon=True).start()
+
+    def _build(self) -> None:
+        self.form = Form(lambda: self._names, changed=self._changed, told=self._told)
+        self.cost = widgets.HTML()
+        self.cost.layout.min_height = "28px"
+        self.line = PriceLine(self._session, self._origin, self._stage, self.cost, self._told)
+        self.generate = widgets.Button(description=_("Generate"), tooltip=_("buy it for the price shown"))
+        self.generate.add_class("elumenta-main")
+        self.consent = widgets.Button(description=_("Yes"), tooltip=_("buy it for this price"), disabled=True)
+        self.consent.add_class("elumenta-dear")
+        self.stop = widgets.Button(description=_("Cancel"), disabled=True)
+        for button in (self.consent, self.stop):
+            button.add_class("elumenta-away")
+        self.status = widgets.HTML()
+        self.status.layout.min_height = "48px"
+        self.gallery = Gallery()
+        self.cell = widgets.HTML()
+        self.models = Models(self._use)
+        self.jobs = Jobs(self._session, self._stage, changed=self._after)
+        buttons = widgets.HBox([self.generate, self.consent, self.stop])
+        buttons.add_class("elumenta-buttons")
+        same = heading(_("The same as a cell"), _("click to select, or %elumenta panel --cell"))
+        make = widgets.VBox(
+            [self.form.box, self.cost, buttons, self.status, self.gallery.box, widgets.HTML(same), self.cell]
+        )
+        self.tabs = widgets.Tab(children=[make, self.models.box, self.jobs.box])
+        for index, title in enumerate((_("Make"), _("Models"), _("Unfinished"))):
+            self.tabs.set_title(index, title)
+        self.tabs.observe(self._stage.handler(lambda _change: self.jobs.refresh()), "selected_index")
+        self.widget: Any = widgets.VBox([widgets.HTML(style(self._still.name)), self.tabs])
+        self.widget.add_class("elumenta-panel")
+
+    # ------------------------------------------------------------ what is asked for
+
+    @property
+    def results(self) -> list[Result]:
+        """The results of this panel, the newest first."""
+        return self.gallery.results
+
+    @property
+    def source(self) -> str:
+        """The same as a cell: its `%%elumenta` source."""
+        price = self.line.price
+        return self.form.source(max_price=price.high if price is not None and self.line.is_dear else None)
+
+    def ask(self) -> Ask:
+        """What the panel asks for as it stands, with the price shown as its limit. Raises `BadParam`."""
+        price = self.line.price
+        return self.form.ask(max_price=price.high if price is not None else None)
+
+    def _origin(self) -> Origin:
+        return self._place
+
+    def _serve(self) -> None:
+        """What the server lists, asked for behind the panel."""
+        try:
+            session = self._session()
+            if session.mode == "only":
+                return
+            served = session.served_models()
+        except ElumentaError as error:
+            said = _said(error)
+            self._stage.do(lambda: self._say(*said))
+            return
+        except Exception as error:  # noqa: BLE001 - a thread's error would be lost in a log
+            unexpected = error
+            self._stage.do(lambda: self._failed(unexpected))
+            return
+        if served:
+            self._stage.do(lambda: self.form.serve(served))
+            self._stage.do(lambda: self.models.serve(served))
+
+    # ------------------------------------------------------------ changes
+
+    def _changed(self) -> None:
+        """Something that may move the price."""
+        if not hasattr(self, "widget"):
+            return
+        self._withdraw()
+        self.line.begin(self.form.chosen, self.form.ask)
+
+    def _told(self) -> None:
+        """Words, or a price: the cell follows, and the button that says yes to a price it no longer has goes."""
+        if not hasattr(self, "widget"):
+            return
+        if self._pending is not None and (self.line.price is None or self.line.price.high != self._pending):
+            self._withdraw()
+        value = source_box(self.source)
+        if self.cell.value != value:
+            self.cell.value = value
+        self.generate.disabled = self.purchase.is_busy or self.line.price is None
+
+    def _use(self, slug: str) -> None:
+        self.form.use(slug)
+        self.tabs.selected_index = 0
+
+    def _withdraw(self) -> None:
+        if self._pending is not None:
+            self._pending = None
+            self._show(self.consent, is_there=False)
+            self._say("", "")
+
+    @staticmethod
+    def _show(button: Any, *, is_there: bool) -> None:
+        button.disabled = not is_there
+        if is_there:
+            button.remove_class("elumenta-away")
+        else:
+            button.add_class("elumenta-away")
+
+    # ------------------------------------------------------------ buying
+
+    def _clicked(self) -> None:
+        """Generate."""
+        price = self.line.price
+        if self.line.is_dear and price is not None and not self.purchase.is_busy:
+            self._pending = price.high
+            self.consent.description = _("Yes, spend {tokens}").format(tokens=tokens(price.high))
+            self._show(self.consent, is_there=True)
+            limit = tokens(self.line.purse.confirm_above)
+            self._say(
+                "warn",
+                _("This costs {price}.").format(price=price),
+                _("Above {limit} a second yes is asked for. Nothing is sent yet.").format(limit=limit),
+            )
+            return
+        self._buy()
+
+    def _consented(self) -> None:
+        """Yes, spend that much."""
+        if self._pending is not None and self.line.price is not None and self.line.price.high == self._pending:
+            self._buy()
+
+    def _buy(self) -> None:
+        if not self.purchase.begin():
+            return
+        try:
+            ask, price = self._checked()
+        except BaseException:
+            self.purchase.end()
+            raise
+        self._pending = None
+        self._prompt = ask.prompt or ""
+        self.generate.disabled = True
+        self._show(self.consent, is_there=False)
+        self.stop.description = _("Cancel")
+        self._show(self.stop, is_there=True)
+        self.gallery.write("")
+        self.status.value = progress(_("Starting"), "", None)
+        self.purchase.start(ask, price, Screen(running=self._running, text=self._text, ended=self._ended))
+
+    def _checked(self) -> tuple[Ask, int]:
+        if self.line.price is None:
+            raise BadParam(_("The price is not known yet, so nothing is sent."))
+        self.form.out  # noqa: B018 - raises for a name that cannot be bound
+        return self.ask(), self.line.price.high
+
+    def _stop(self) -> None:
+        self.stop.disabled = True
+        self.status.value = progress(_("Stopping"), "", None)
+        self.purchase.stop()
+
+    def _running(self, line: str, at_risk: str, share: float | None, is_sent: bool) -> None:  # noqa: FBT001 - a Screen
+        def change() -> None:
+            if not self.purchase.is_busy or self.stop.disabled:
+                return
+            label = _("Stop waiting") if is_sent else _("Cancel")
+            if self.stop.description != label:
+                self.stop.description = label
+            self.status.value = progress(line, at_risk, share)
+
+        self._stage.put("running", change)
+
+    def _text(self, text: str) -> None:
+        self._stage.put("text", lambda: self.gallery.write(text))
+
+    def _ended(self, outcome: Outcome) -> None:
+        self._stage.do(lambda: self._finish(outcome))
+
+    def _finish(self, outcome: Outcome) -> None:
+        self.purchase.end()
+        self._show(self.stop, is_there=False)
+        self.generate.disabled = False
+        if outcome.results:
+            self.gallery.write("")
+        for result in outcome.results:
+            self.gallery.add(result, self._prompt)
+            self._bind(result)
+        if outcome.error is not None:
+            self._say(*self._explained(outcome.error))
+        elif outcome.stopped:
+            self._say("warn", _("Stopped waiting."), *outcome.stopped)
+        else:
+            spent = sum(result.tokens for result in outcome.results)
+            self._say("good", _("Done · {tokens}").format(tokens=tokens(spent)))
+        if isinstance(outcome.error, PriceAboveMax | ConfirmPrice):
+            self.line.begin(self.form.chosen, self.form.ask)
+        self._after()
+
+    def _after(self) -> None:
+        """What a call changes: balance, budgets, open calls, results that can be worked on."""
+        self.form.offer()
+        self.line.refresh()
+        self.jobs.refresh()
+        self._still.update()
+
+    def _bind(self, result: Result) -> None:
+        with suppress(BadParam):  # checked before it was bought; typed anew since
+            if name := self.form.out:
+                self._names[name] = result
+
+    def _explained(self, error: BaseException) -> tuple[str, ...]:
+        if isinstance(error, PriceAboveMax | ConfirmPrice):
+            return "bad", error.message, _("The new price is being asked for. To accept it, click again.")
+        return _said(error)
+
+    def _failed(self, error: Exception) -> None:
+        """A handler raised: say it where it is seen."""
+        if not self.purchase.is_busy:
+            self.generate.disabled = self.line.price is None
+        self._say(*_said(error))
+
+    def _say(self, kind: str, title: str, *lines: str) -> None:
+        self._said = (title, *lines) if title else ()
+        self.status.value = notice(kind, title, lines) if title else ""
+
+    # ------------------------------------------------------------ showing
+
+    def _picture(self) -> Picture:
+        model = self.form.chosen
+        price = str(self.line.price) if self.line.price is not None else ""
+        title = " · ".join(filter(None, ["Elumenta", model.slug if model else "", price]))
+        lines = [*self._said, *(f"{_('earlier')}: {result!r}" for result in self.results[1 : 1 + _EARLIER])]
+        result = self.results[0]._repr_mimebundle_() if self.results else None
+        return Picture(title, tuple(plain(line) for line in lines), self.source, result)
+
+    def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = self._picture().bundle()
+        return {**self.widget._repr_mimebundle_(), **data}, metadata
+
+    def _ipython_display_(self) -> None:
+        display(self.widget, self._still, self._front, self._picture)
+
+    def __repr__(self) -> str:
+        return f"<Panel {self._picture().title}>"
+
+
+def display(widget: Any, still: Still, front: Shell | None, picture: Callable[[], Picture]) -> None:
+    """Show the live widget and below it the still picture that takes its place where it cannot live."""
+    front = front or _surroundings.here()
+    if front is None:
+        return
+    if not front.is_kernel:
+        data, metadata = picture().bundle()
+        front.show({"text/plain": data["text/plain"]}, metadata)
+        return
+    bundle = widget._repr_mimebundle_()
+    front.show({**bundle, "text/plain": "Elumenta"})
+    still.show(front)
+
+
+def _place(front: Shell | None) -> Origin:
+    """Where the calls of a panel come from: the cell that made it."""
+    if front is not None:
+        return front.origin(source="panel")
+    return replace(_surroundings.origin(), source="panel")
+
+
+def _said(error: BaseException) -> tuple[str, ...]:
+    """An error in a notice: what happened, what it cost, what to do."""
+    if isinstance(error, ElumentaError):
+        return "bad", f"{type(error).__name__}: {error.message}", error.money(), *error.hint.splitlines()[:4]
+    return (
+        "bad",
+        f"{type(error).__name__}: {error}",
+        _("This is a fault of the panel; what was sent is in the ledger: %elumenta jobs"),
+    )

@@ -1,0 +1,88 @@
+"""Where widgets are changed: on the kernel's own loop, whichever thread wants it; without one at once, one by one.
+
+A handler that fails says so in the panel: a front end would bury it in a log.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Hashable
+
+__all__ = ["Latest", "Stage"]
+
+
+class Stage:
+    """Made on the thread that shows the widgets. `failed` is told what a handler or a change raised."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, failed: Callable[[Exception], None]) -> None:
+        self._loop = loop
+        self._failed = failed
+        self._thread = threading.get_ident()
+        self._one = threading.RLock()
+        self._lock = threading.Lock()
+        self._waiting: dict[Hashable, Callable[[], None]] = {}
+
+    def do(self, change: Callable[[], None]) -> None:
+        """Make this change, in the order of the calls of one thread."""
+        if self._loop is None:
+            with self._one:
+                self._try(change)
+        elif threading.get_ident() == self._thread:
+            self._try(change)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._try, change)
+
+    def put(self, key: Hashable, change: Callable[[], None]) -> None:
+        """As `do`, but of several changes with one key that wait for a busy kernel only the last is made."""
+        with self._lock:
+            is_waiting = key in self._waiting
+            self._waiting[key] = change
+        if not is_waiting:
+            self.do(lambda: self._made(key))
+
+    def _made(self, key: Hashable) -> None:
+        with self._lock:
+            change = self._waiting.pop(key, None)
+        if change is not None:
+            change()
+
+    def handler(self, function: Callable[..., None]) -> Callable[..., None]:
+        """The function as a handler of a widget: what it raises is shown."""
+
+        @wraps(function)
+        def handle(*args: Any) -> None:
+            self._try(lambda: function(*args))
+
+        return handle
+
+    def _try(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person must see it
+            self._failed(error)
+
+
+class Latest:
+    """Does the last of several wishes, a moment after it was made, on a thread of its own."""
+
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._wish = 0
+
+    def ask(self, work: Callable[[Callable[[], bool]], None]) -> None:
+        """Call ``work(is_last)`` soon, unless another wish comes first; `is_last` tells whether it still counts."""
+        with self._lock:
+            self._wish += 1
+            mine = self._wish
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = threading.Timer(self._delay_s, work, args=(lambda: self._wish == mine,))
+            self._timer.daemon = True
+            self._timer.start()
