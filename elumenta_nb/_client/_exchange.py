@@ -54,6 +54,7 @@ class Exchange:
         self._on_sent = on_sent
         self._response: httpx.Response | None = None
         self._heard = False
+        self._whole = False  # the answer was read to its end: the connection can be used again
         self.sent = False
         self.status = 0
         self.headers: Mapping[str, str] = {}
@@ -110,6 +111,7 @@ class Exchange:
                 if asyncio.get_running_loop().time() > ends:
                     self.loss = Loss(why=f"not finished after {within_s:g} s", sent=True)
                     return
+            self._whole = True
             if unpack.is_cut:
                 self.loss = Loss(why="the packed body is not whole", sent=True)
         except Exception as error:  # noqa: BLE001 - as above
@@ -119,14 +121,16 @@ class Exchange:
         """Give the connection back, or drop it where the answer was not read to its end."""
         lane, self._lane = self._lane, None
         response, self._response = self._response, None
+        usable = False
         try:
             if response is not None:
                 await response.aclose()
+                usable = self._whole
         except Exception as error:  # noqa: BLE001 - the answer is here already
             self.loss = self.loss or Loss(why=_why(error), sent=True)
         finally:
             if lane is not None:
-                await self._lanes.give(lane)
+                await self._lanes.give(lane, usable=usable)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         self._heard = True

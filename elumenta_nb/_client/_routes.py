@@ -128,9 +128,14 @@ class Lanes:
         self.busy += 1
         return lane
 
-    async def give(self, lane: httpx.AsyncBaseTransport) -> None:
+    async def give(self, lane: httpx.AsyncBaseTransport, *, usable: bool) -> None:
+        """Give a connection back. One whose answer was not read to its end is dropped.
+
+        httpcore keeps a connection for ever that was cancelled right after it was made; the next request on it would
+        wait for it in vain.
+        """
         self.busy -= 1
-        if self._open and len(self._idle) < MOST_IDLE:
+        if usable and self._open and len(self._idle) < MOST_IDLE:
             self._idle.append(lane)
         else:
             await lane.aclose()
