@@ -174,10 +174,12 @@ def _others(services: Services, order: Order, account: str) -> Sequence[Entry]:
 
 
 def _place(order: Order, others: Sequence[Entry]) -> int:
-    """Which of the free generations, the oldest first, is the order's: rows that were given up come after all others."""
-    if order.is_lost:
-        return sum(not row.lost or row.id < order.call_id for row in others)
-    return sum(not row.lost and row.id < order.call_id for row in others)
+    """Which of the free generations, the oldest first, is the order's.
+
+    A row that was told "completed" has one for certain, an open one perhaps, one that was given up hardly.
+    """
+    ours = (order.is_lost, not order.is_settled, order.call_id)
+    return sum((row.lost, row.status != "completed", row.id) < ours for row in others)
 
 
 def candidates(services: Services, order: Order, listing: Listing) -> list[Reply]:
