@@ -233,7 +233,6 @@ def _sandbox(line: Line) -> int:
     from .sandbox import serve
 
     home = load({}).home
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with serve(line["port"] or 0, state=home / "sandbox.sqlite") as server:
         print(_("The sandbox answers at {url}").format(url=server.url))
         print(_("Nothing there is charged, and nothing leaves this machine. In another terminal:"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, to_thread
 
-from ._errors import ElumentaError, NotStored
+from ._errors import ElumentaError, LedgerError, NotStored
 from ._generation import Generation
 from ._language import gettext as _, ngettext, tokens as _tokens
 from ._ledger import Intent, Restored
@@ -87,25 +87,26 @@ class Engine:
         call_id: int | None = None
         account = await self._known_account(order)
         if account:
-            call_id = await self._services.writer.restore(
-                Restored(
-                    account=account,
-                    api=self._services.api,
-                    origin=call.origin,
-                    category=call.category,
-                    model=call.model,
-                    provider=order.resolved.model.provider,
-                    params=dict(call.params),
-                    prompt_chars=len(call.prompt),
-                    prompt_hash=order.prompt_hash,
-                    fingerprint=take.fingerprint,
-                    restored_from=take.call_id,
-                    saved=take.tokens,
-                    folder=str(take.folder),
-                    media=tuple(item.path.name for item in take.media),
-                    count_index=order.index,
+            with contextlib.suppress(LedgerError):  # a result that costs nothing is shown without its row
+                call_id = await self._services.writer.restore(
+                    Restored(
+                        account=account,
+                        api=self._services.api,
+                        origin=call.origin,
+                        category=call.category,
+                        model=call.model,
+                        provider=order.resolved.model.provider,
+                        params=dict(call.params),
+                        prompt_chars=len(call.prompt),
+                        prompt_hash=order.prompt_hash,
+                        fingerprint=take.fingerprint,
+                        restored_from=take.call_id,
+                        saved=take.tokens,
+                        folder=str(take.folder),
+                        media=tuple(item.path.name for item in take.media),
+                        count_index=order.index,
+                    )
                 )
-            )
         receipt = Receipt(
             call_id=call_id,
             model=call.model,

@@ -14,7 +14,7 @@ from ._errors import AuthFailed, ConfigError
 from ._language import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["PLACEHOLDER", "KeyFile", "Keyring", "Secret", "check_key"]
@@ -74,16 +74,32 @@ class KeyFile:
         return check_key(text) if text else None
 
     def write(self, key: Secret) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Raises `ConfigError` where the file cannot be made."""
         draft = self.path.with_suffix(".new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - the mode must hold from the first byte
-            file.write(key() + "\n")
-        draft.replace(self.path)
+        with _written(self.path):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - the mode must hold from the first byte
+                file.write(key() + "\n")
+            draft.replace(self.path)
 
     def remove(self) -> bool:
-        existed = self.path.exists()
-        self.path.unlink(missing_ok=True)
-        return existed
+        """Whether there was one. Raises `ConfigError` where it cannot be removed."""
+        if not self.path.exists():
+            return False
+        with _written(self.path):
+            self.path.unlink(missing_ok=True)
+        return True
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            _("{path} cannot be written: {why}.").format(path=path, why=error.strerror or error),
+            hint=_("Set ELUMENTA_HOME to a folder that can be written, or give the key in ELUMENTA_API_KEY."),
+        ) from None
 
 
 def check_key(text: str) -> Secret:
@@ -111,12 +127,13 @@ class Keyring:
         return stored
 
     def write(self, key: Secret) -> None:
-        """Raises `ConfigError` when the package is not installed."""
+        """Raises `ConfigError` when the package is not installed, or that it is there cannot be noted."""
         self._library().set_password(self._SERVICE, self._NAME, key())
-        self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
-        if "keyring" not in text:
-            self._note.write_text(f"keyring = true\n{text}", encoding="utf-8")
+        with _written(self._note):
+            self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            text = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
+            if "keyring" not in text:
+                self._note.write_text(f"keyring = true\n{text}", encoding="utf-8")
 
     def remove(self) -> bool:
         if not self._note.exists() or "keyring" not in (text := self._note.read_text(encoding="utf-8")):

@@ -144,7 +144,6 @@ class Wiring:
             if self._server is None:
                 from .sandbox import serve
 
-                self._settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._server = serve(state=self._settings.home / "sandbox.sqlite")
             return self._server
 

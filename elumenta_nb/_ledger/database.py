@@ -137,7 +137,9 @@ class Database:
                     hint=_("Set ELUMENTA_LEDGER_URL to sqlite:////a/path/ledger.db, or unset it."),
                 )
             self.path = Path(self.url.database).expanduser().absolute()
-            self.url = self.url.set(database=str(self.path))
+            self.url = self.url.set(drivername="sqlite", database=str(self.path))  # Python's own driver, none other
+        elif "+" not in self.url.drivername:
+            self.url = self.url.set(drivername="postgresql+psycopg")
         self.journal = "" if self.path is None else journal_for(_existing(self.path.parent), mounts)
         self.native = lru_cache(maxsize=512)(self._to_native)
         self._lock = threading.RLock()
@@ -271,10 +273,12 @@ class Database:
         if self.path is None:
             try:
                 return create_engine(self.url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
-            except ImportError:
+            except (ImportError, NoSuchModuleError):
                 raise LedgerError(
                     _("The ledger is in PostgreSQL and its driver is not installed."),
-                    hint='pip install "elumenta-nb[postgres]"',
+                    hint=_("{install}; the address then begins with {start}").format(
+                        install='pip install "elumenta-nb[postgres]"', start="postgresql+psycopg://"
+                    ),
                 ) from None
         engine = create_engine(
             self.url,

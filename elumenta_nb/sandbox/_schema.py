@@ -7,6 +7,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from elumenta_nb._errors import ConfigError
+from elumenta_nb._language import gettext as _
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -45,8 +48,29 @@ class State:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            with self._closed_on_error():
+                self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(
+                _("The sandbox's file {path} cannot be used: {why}.").format(path=path, why=why),
+                hint=_(
+                    "Set ELUMENTA_HOME to a folder that can be written. A damaged file can be removed: no real money is in it."
+                ),
+            ) from None
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # survives a killed process, which is what matters here

@@ -58,7 +58,7 @@ def serve(
     served beside the token page's. `slow_models` answer ``pending``. `strict_forms` refuses the other family's form
     of a request. `count_all` counts every request against the limits, not only generations.
 
-    Raises `ConfigError` when the extra ``sandbox`` is not installed or the port is taken.
+    Raises `ConfigError` when the extra ``sandbox`` is not installed, the port is taken or `state` cannot be written.
     """
     return Server(
         port,
@@ -100,13 +100,17 @@ class Server:
         if self._scratch is not None:
             atexit.register(shutil.rmtree, self._scratch, ignore_errors=True)  # of a server nobody stopped
         self.state = state or Path(str(self._scratch), "sandbox.sqlite")
-        self._listener = _listen(port)
-        self.port: int = self._listener.getsockname()[1]
-        self.origin = f"http://127.0.0.1:{self.port}"
-        self.url = f"{self.origin}/api/v2"
         self._economy = Economy(
             self.state, plan=plan, balance=balance, strict_access=strict_access, count_all=count_all, clock=clock
         )
+        try:
+            self._listener = _listen(port)
+        except ConfigError:
+            self._economy.close()
+            raise
+        self.port: int = self._listener.getsockname()[1]
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.origin}/api/v2"
         self.faults = Faults()
         self._api = modules.Api(
             self._economy,
