@@ -1,4 +1,4 @@
-"""Rewrite the generated tables of the README from the catalogue: ``python scripts/tables.py`` (``--check``: only compare).
+"""Rewrite the generated tables of the READMEs from the catalogue: ``python scripts/tables.py`` (``--check``: only compare).
 
 A generated part stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; `TABLES` says what goes in.
 """
@@ -12,17 +12,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elumenta_nb._catalog import catalog
+from elumenta_nb._language import gettext as _, language, number, set_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+READMES = {"en": ROOT / "README.md", "ru": ROOT / "README.ru.md"}
 PART = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NO_BREAK = "\N{NO-BREAK SPACE}"
+RUSSIAN = {  # the words of the tables that the package itself does not say
+    "category": "категория",
+    "group of the page": "раздел страницы",
+    "models": "модели",
+    "model and price in Elumenta tokens": "модель и цена в токенах Elumenta",
+    "options": "параметры",
+    "All": "Всего",
+    "plan": "тариф",
+    "tokens a month": "токенов в месяц",
+    "price": "цена",
+    "a token": "за токен",
+    "API access": "доступ к API",
+    "one-time": "один раз",
+    "mo": "мес.",
+    "yes": "да",
+    "no": "нет",
+    "package": "пакет",
+    "tokens, once": "токенов, один раз",
+}
+
+
+def word(text: str) -> str:
+    return RUSSIAN[text] if language() == "ru" else text
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    lines = [[word(name) for name in head], ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def rubles(value: float | Decimal) -> str:
+    return f"{number(value, 2)}{NO_BREAK if language() == 'ru' else ' '}₽"
 
 
 def categories() -> str:
@@ -32,23 +62,23 @@ def categories() -> str:
         own = catalog().of(row.name)
         models = " · ".join(f"`{model.slug}` {model.price}" for model in own)
         options = " ".join(f"`--{param.flags[0]}`" for param in row.params)
-        rows.append([f"`{row.name}`", row.title, str(len(own)), models, options])
-    rows.append(["", "**All**", f"**{len(catalog().models)}**", "", ""])
+        rows.append([f"`{row.name}`", _(row.title), str(len(own)), models, options])
+    rows.append(["", f"**{word('All')}**", f"**{len(catalog().models)}**", "", ""])
     return table(["category", "group of the page", "models", "model and price in Elumenta tokens", "options"], rows)
 
 
-def a_token(rubles: int, tokens: int) -> str:
-    return f"{(Decimal(rubles) / tokens).quantize(Decimal('0.01'))} ₽" if rubles else "–"
+def a_token(price: int, tokens: int) -> str:
+    return rubles((Decimal(price) / tokens).quantize(Decimal("0.01"))) if price else "–"
 
 
 def plans() -> str:
     rows = [
         [
             plan.name,
-            f"{plan.tokens:,}" + ("" if plan.monthly else " (one-time)"),
-            f"{plan.rubles:,} ₽" + ("/mo" if plan.monthly else ""),
+            number(plan.tokens) + ("" if plan.monthly else f" ({word('one-time')})"),
+            rubles(plan.rubles) + (f"/{word('mo')}" if plan.monthly else ""),
             a_token(plan.rubles, plan.tokens),
-            "yes" if plan.has_api else "no",
+            word("yes" if plan.has_api else "no"),
         ]
         for plan in catalog().plans
     ]
@@ -57,7 +87,7 @@ def plans() -> str:
 
 def packages() -> str:
     rows = [
-        [row.name, f"{row.tokens:,}", f"{row.rubles:,} ₽", a_token(row.rubles, row.tokens)]
+        [row.name, number(row.tokens), rubles(row.rubles), a_token(row.rubles, row.tokens)]
         for row in catalog().packages
     ]
     return table(["package", "tokens, once", "price", "a token"], rows)
@@ -66,18 +96,24 @@ def packages() -> str:
 TABLES: dict[str, Callable[[], str]] = {"categories": categories, "plans": plans, "packages": packages}
 
 
-def rewritten(text: str) -> str:
+def rewritten(text: str, lang: str = "en") -> str:
     """The text with every generated part as the catalogue has it now."""
-    return PART.sub(lambda part: part[1] + TABLES[part["name"]]() + part[3], text)
+    set_language(lang)
+    try:
+        return PART.sub(lambda part: part[1] + TABLES[part["name"]]() + part[3], text)
+    finally:
+        set_language(None)
 
 
 def main() -> int:
-    text = README.read_text(encoding="utf-8")
-    new = rewritten(text)
-    if "--check" in sys.argv[1:]:
-        return int(new != text)
-    README.write_text(new, encoding="utf-8")
-    return 0
+    stale = 0
+    for lang, path in READMES.items():
+        text = path.read_text(encoding="utf-8")
+        new = rewritten(text, lang)
+        stale += new != text
+        if "--check" not in sys.argv[1:]:
+            path.write_text(new, encoding="utf-8")
+    return int(bool(stale) and "--check" in sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,11 @@ def messages() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def tables() -> ModuleType:
+    return _script("tables")
+
+
+@pytest.fixture(scope="session")
 def sentences(messages: ModuleType) -> Any:
     """Every sentence of the sources as they are now."""
     return messages.extracted()
