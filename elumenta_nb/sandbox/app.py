@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,6 +115,7 @@ class Api:
                 raise
             except Exception as error:  # noqa: BLE001 - a defect of the sandbox is an answer, not a traceback
                 response = server_error(error)
+            response.headers["Date"] = formatdate(self._clock(), usegmt=True)
             if account is not None:
                 usage = self._economy.usage(account)
                 response.headers["X-RateLimit-Limit-Hour"] = str(usage.hour)
