@@ -2,7 +2,7 @@
 # The environment is .venv (scripts/environment); results go to build/. Neither is under version control.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-quick check bench notebooks tables messages screenshots clean demo-env test-env
+.PHONY: help demo lab test test-quick check bench chaos notebooks tables messages screenshots clean demo-env test-env
 
 PY := .venv/bin/python
 JOBS ?= 2
@@ -39,6 +39,9 @@ check: test-env ## ruff and mypy --strict
 
 bench: test-env ## the figures the project holds itself to, each beside its peer of the same run
 	@$(PY) -m bench
+
+chaos: test-env ## the money promise on 10,000 bad calls, 1,000 races, 200 killed kernels (SEED=N repeats a run)
+	@$(PY) -m bench.chaos $(if $(SEED),--seed $(SEED))
 
 notebooks: test-env ## execute the notebooks in the sandbox and save their outputs
 	@$(PY) scripts/notebooks.py
