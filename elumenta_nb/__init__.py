@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         UnknownModel,
     )
     from ._magics import load_ipython_extension, unload_ipython_extension
-    from ._panels import jobs_panel, panel
+    from ._panels import dashboard, jobs_panel, panel
     from ._result import Result
     from ._runtime import Handle
     from ._session import Session, configure, current as session, reset
@@ -112,6 +112,7 @@ __all__ = [
     "budget",
     "budgets",
     "configure",
+    "dashboard",
     "generate",
     "generate_many",
     "jobs",
@@ -143,7 +144,7 @@ _HOMES = {
     "GenerationFailed InsufficientTokens InvalidCall JobTimedOut LedgerError NoKey NotFound NotStored OutcomeUnknown "
     "PlanRequired PriceAboveMax RateLimited Rejected ServerError TransportError UnknownModel",
     "_magics": "load_ipython_extension unload_ipython_extension",
-    "_panels": "jobs_panel panel",
+    "_panels": "dashboard jobs_panel panel",
     "_result": "Result",
     "_runtime": "Handle",
     "_session": "Session configure reset",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._generation import Services
     from ._ledger import BudgetState, Entry
     from ._runtime import View
+    from ._store import Take
     from ._values import Balance, Profile
 
 __all__ = ["Session", "Status", "configure", "current", "reset"]
@@ -308,6 +309,13 @@ class Session(Calling):
             raise found
         return found
 
+    def take_of(self, row: Entry) -> Take | None:
+        """The stored result of a row of the ledger, if its files are here; nothing is fetched."""
+        with contextlib.suppress(ElumentaError, OSError):
+            store = self._store_in(Path(row.folder)) if row.folder else self.services().store
+            return store.of_call(row.restored_from or row.id, row.api)
+        return None
+
     # ------------------------------------------------------------ choosing where calls go
 
     def sandbox(self, verb: str, *args: str) -> dict[str, Any]:
@@ -320,6 +328,8 @@ class Session(Calling):
         if verb == "off":
             self.change(mode="live")
             return {"mode": "live"}
+        if verb == "past" and self._settings.where() == "sandbox":
+            return self._past()
         where = self._settings.where()
         if where == "only":
             raise ConfigError(
@@ -331,6 +341,24 @@ class Session(Calling):
         if verb == "reset":
             self.close()
         return told
+
+    def _past(self) -> dict[str, Any]:
+        """Three months of made-up spend, written once: in the ledger, and taken from the sandbox's balance."""
+        from datetime import datetime
+
+        from ._past import live_through
+
+        account = runtime.call(self.services().account)
+        if self.ledger().has_seen(account, "sandbox"):
+            raise ConfigError(
+                _("The sandbox has a past already: its ledger holds calls."),
+                hint=_("A folder of its own has none: set ELUMENTA_HOME to an empty one."),
+            )
+        before = self.balance()
+        url, today = self._settings.ledger(), datetime.now().astimezone().date()
+        made = live_through(url, account=account, api="sandbox", balance=before.tokens, today=today)
+        self.server().control("balance", str(before.tokens - made["tokens"]))
+        return {**made, "balance": self.balance().tokens}
 
     def login(self, key: str, *, keyring: bool = False) -> Path | str:
         """Keep a key for later sessions: in a file only you can read, or in the keyring. Returns where."""

@@ -38,7 +38,7 @@ __all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "about", "help_pag
 
 _PERIODS: Final = ("kernel", "notebook", "day", "month")
 _GROUPS: Final = ("cell", "model", "category", "day", "notebook", "user", "tag")
-SANDBOX_VERBS: Final = ("on", "off", "reset", "plan", "topup", "fail", "limit", "status")
+SANDBOX_VERBS: Final = ("on", "off", "reset", "plan", "topup", "fail", "limit", "past", "status")
 
 
 class Place(Front, Protocol):
@@ -199,6 +199,12 @@ def _tag(desk: Desk, line: Line) -> Card:
         if tag not in desk.session.tags:
             desk.session.tags.append(tag)
     return _cards.tags(desk.session.tags)
+
+
+def _dashboard(_desk: Desk, _line: Line) -> Any:
+    from ._panels import dashboard
+
+    return dashboard()
 
 
 def _panel(desk: Desk, line: Line) -> Any:
@@ -367,6 +373,7 @@ _ROWS: Final = (
         most=20,
         options=(Option(flags=("clear",), help=N_("no more tags")),),
     ),
+    Verb(usage="dashboard", help=N_("where the tokens went, when they end, what to buy"), run=_dashboard),
     Verb(
         usage="panel [CATEGORY]",
         help=N_("a panel to generate with: models, parameters, price, button"),
@@ -383,7 +390,7 @@ _ROWS: Final = (
     Verb(usage="logout", help=N_("forget the key"), run=_logout),
     Verb(usage="config", help=N_("the settings in force and where each came from"), run=_config),
     Verb(
-        usage="sandbox on|off|reset|plan NAME|topup PACKAGE|fail next|limit N|status",
+        usage="sandbox on|off|reset|plan NAME|topup PACKAGE|fail next|limit N|past|status",
         help=N_("a free Elumenta on this machine to try things with"),
         run=_sandbox,
         most=4,

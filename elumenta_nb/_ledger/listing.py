@@ -16,15 +16,16 @@ __all__ = ["dearest", "uncharged"]
 
 def dearest(tx: Tx, where: Where, n: int, now_us: int) -> list[Entry]:
     """The n calls that were charged most, the dearest first."""
-    return _listed(tx, where, n, now_us, "c.tokens > 0", "c.tokens DESC, c.id")
+    return _listed(tx, where, n, now_us, ("c.tokens > 0", "c.tokens DESC, c.id"))
 
 
 def uncharged(tx: Tx, where: Where, n: int, now_us: int) -> list[Entry]:
     """The last n calls that failed or were never sent, the newest first."""
-    return _listed(tx, where, n, now_us, "c.status > 3", "c.id DESC")
+    return _listed(tx, where, n, now_us, ("c.status > 3", "c.id DESC"))
 
 
-def _listed(tx: Tx, where: Where, n: int, now_us: int, which: str, order: str) -> list[Entry]:
+def _listed(tx: Tx, where: Where, n: int, now_us: int, which_order: tuple[str, str]) -> list[Entry]:
+    which, order = which_order
     limits, facts = conditions(tx, where, "c")
     within, bounds = period(where)
     clause = " AND ".join([which, *limits, *within])

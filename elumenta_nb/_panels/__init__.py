@@ -9,15 +9,16 @@ from elumenta_nb._catalog import catalog
 from elumenta_nb._errors import BadParam
 from elumenta_nb._language import gettext as _
 from elumenta_nb._session import current
-from elumenta_nb._surroundings import here
+from elumenta_nb._surroundings import here, is_live
 
+from ._dashboard import Dashboard
 from ._jobs import JobsPanel
 from ._panel import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["JobsPanel", "Panel", "jobs_panel", "last_source", "panel"]
+__all__ = ["Dashboard", "JobsPanel", "Panel", "dashboard", "jobs_panel", "last_source", "panel"]
 
 _last: Callable[[], Panel | None] = lambda: None  # noqa: E731 - a dead reference
 
@@ -41,6 +42,11 @@ def panel(category: str | None = None, *, model: str | None = None) -> Panel:
     made = Panel(current, here(), category=name, model=model)
     _last = ref(made)
     return made
+
+
+def dashboard() -> Dashboard:
+    """Where the tokens went, when the balance ends and what to buy; alive where widgets are, else tables and a picture."""
+    return Dashboard(current(), shell=here(), live=is_live())
 
 
 def jobs_panel() -> JobsPanel:

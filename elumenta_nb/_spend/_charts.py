@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import re
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ._forecast import Forecast
 
 __all__ = [
+    "WIDTH",
     "Picture",
     "bars",
     "drawable",
@@ -35,6 +37,7 @@ __all__ = [
     "shown",
     "stacked",
     "svg",
+    "together",
     "widget",
 ]
 
@@ -50,6 +53,8 @@ REST: Final = "#8a8a8a"
 INK: Final = "#7a7a7a"  # readable on white and on black: a still cannot know the theme
 _MONTHS: Final = ("января февраля марта апреля мая июня июля августа сентября октября ноября декабря", "янв фев мар апр мая июн июл авг сен окт ноя дек")  # fmt: skip
 _DAYS: Final = ("воскресенье понедельник вторник среда четверг пятница суббота", "вс пн вт ср чт пт сб")
+_FOLDER_HASH: Final = re.compile(r"@[0-9a-f]{6}$")
+_CELL_ID: Final = re.compile(r"(source|cell)-[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}")
 _bundled: Final = threading.Lock()
 _offline = False
 
@@ -62,28 +67,46 @@ def stacked(table: pd.DataFrame) -> Spec:
     names = [str(name) for name in table.columns]
     kept = names if len(names) <= MOST_SERIES + 1 else names[:MOST_SERIES]
     rest = _("other")
-    shown = [*kept, rest] if len(kept) < len(names) else kept
-    starts = [f"{start:%Y-%m-%dT%H:%M:%S}" for start in table.index]
-    ends = [*starts[1:], *[f"{end:%Y-%m-%dT%H:%M:%S}" for end in _ends(table)]]
+    drawn = [*kept, rest] if len(kept) < len(names) else kept
+    starts = list(table.index)
+    ends = [*starts[1:], *_ends(table)]
     columns = {str(name): table[name].tolist() for name in table.columns}
     if len(kept) < len(names):
         columns[rest] = [sum(int(columns[name][at]) for name in names[MOST_SERIES:]) for at in range(len(starts))]
-    values = [
-        {"start": start, "end": end, "key": name or "–", "order": order, "tokens": int(columns[name][at])}
-        for order, name in enumerate(shown)
-        for at, (start, end) in enumerate(zip(starts, ends, strict=True))
-        if columns[name][at]
-    ]
-    domain = [name or "–" for name in shown]
-    colours = [REST if name == rest and len(kept) < len(names) else COLOURS[at % len(COLOURS)] for at, name in enumerate(shown)]  # fmt: skip
-    when = {"field": "start", "type": "temporal", "title": None, "scale": {"domain": [starts[0], ends[-1]]}} if starts else {"field": "start", "type": "temporal"}  # fmt: skip
+    values = []
+    for at, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        low = 0  # stacked here: Vega-Lite does not stack bars that have both their ends
+        for name in drawn:
+            spent = int(columns[name][at])
+            if spent:
+                edges = {
+                    "start": _iso(start),
+                    "end": _iso(start + (end - start) * 0.9),
+                    "low": low,
+                    "high": low + spent,
+                }
+                values.append({**edges, "key": _word(name), "tokens": spent})
+            low += spent
+    domain = [_word(name) for name in drawn]
+    colours = [REST if name == rest and len(kept) < len(names) else COLOURS[at % len(COLOURS)] for at, name in enumerate(drawn)]  # fmt: skip
+    hourly = any(start.hour for start in starts)
+    long = len(starts) > 1 and (starts[-1] - starts[0]).days > 360
+    when: dict[str, Any] = {
+        "field": "start",
+        "type": "temporal",
+        "title": None,
+        "axis": {"format": "%b %Y" if long else "%e %b %H:%M" if hourly else "%e %b", "tickCount": 8},
+    }
+    if starts:
+        when["scale"] = {"domain": [_iso(starts[0]), _iso(ends[-1])]}
     return _spec(
         values,
-        mark={"type": "bar", "stroke": None},
+        mark={"type": "rect", "stroke": None},
         encoding={
             "x": when,
             "x2": {"field": "end"},
-            "y": {"field": "tokens", "type": "quantitative", "title": _("Tokens"), "stack": "zero"},
+            "y": {"field": "low", "type": "quantitative", "title": _("Tokens")},
+            "y2": {"field": "high"},
             "color": {
                 "field": "key",
                 "type": "nominal",
@@ -91,7 +114,6 @@ def stacked(table: pd.DataFrame) -> Spec:
                 "scale": {"domain": domain, "range": colours},
                 "legend": {"orient": "top", "columns": 4, "labelLimit": 150} if len(domain) > 1 else None,
             },
-            "order": {"field": "order", "type": "quantitative"},
             "tooltip": [
                 {"field": "start", "type": "temporal", "title": _("From"), "format": "%d %b %Y"},
                 {"field": "key", "type": "nominal", "title": _("What")},
@@ -99,6 +121,14 @@ def stacked(table: pd.DataFrame) -> Spec:
             ],
         },
     )
+
+
+def _word(name: str) -> str:
+    return shown(name) or "–"
+
+
+def _iso(moment: Any) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}"
 
 
 def _ends(table: pd.DataFrame) -> list[Any]:
@@ -113,11 +143,12 @@ def _ends(table: pd.DataFrame) -> list[Any]:
 
 def bars(table: pd.DataFrame, keys: Sequence[str], *, figure: str = "tokens") -> Spec:
     """A bar for each row of a grouped frame, in its order; a cell is called by its label and notebook."""
-    words = [key for key in keys if key not in _BESIDE.get(keys[0], ())]
+    words = list(_NAMED_BY.get(tuple(keys), tuple(keys)))
     names: list[str] = []
-    for row in table[list(words)].itertuples(index=False):
+    for row in table[words].itertuples(index=False):
         name = " · ".join(_shown(word) for word in row)
-        names.append(name if name not in names else f"{name} ({len(names) + 1})")
+        same = sum(other == name or other.startswith(f"{name} (") for other in names)
+        names.append(f"{name} ({same + 1})" if same else name)
     values = [
         {"name": name, "tokens": int(spent), "calls": int(calls), "said": number(int(spent))}
         for name, spent, calls in zip(names, table[figure], table["calls"], strict=True)
@@ -146,7 +177,7 @@ def bars(table: pd.DataFrame, keys: Sequence[str], *, figure: str = "tokens") ->
     return spec
 
 
-_BESIDE: Final = {"cell": ("category", "model"), "model": ("category",)}
+_NAMED_BY: Final = {("notebook", "cell", "category", "model"): ("cell", "notebook"), ("model", "category"): ("model",)}
 
 
 def _shown(word: Any) -> str:
@@ -155,10 +186,11 @@ def _shown(word: Any) -> str:
     return shown(str(word)) or "–"
 
 
-def shown(notebook: str) -> str:
-    """A notebook without the hash of its folder: ``story.ipynb``."""
-    name, dot, rest = notebook.rpartition(".ipynb-")
-    return f"{name}.ipynb" if dot and rest.isalnum() else notebook
+def shown(word: str) -> str:
+    """A word of the ledger for people: a notebook without the hash of its folder, a cell's id as what it is."""
+    if _CELL_ID.fullmatch(word):
+        return _("cell with no label")
+    return _FOLDER_HASH.sub("", word)
 
 
 def line(table: pd.DataFrame) -> Spec:
@@ -173,7 +205,7 @@ def line(table: pd.DataFrame) -> Spec:
         values,
         mark={"type": "area", "interpolate": "step-after", "line": {"color": COLOURS[0]}, "color": COLOURS[0], "opacity": 0.25},
         encoding={
-            "x": {"field": "at", "type": "temporal", "title": None},
+            "x": {"field": "at", "type": "temporal", "title": None, "axis": {"format": "%e %b", "tickCount": 8}},
             "y": {"field": "total", "type": "quantitative", "title": _("Tokens, all together")},
             "tooltip": [
                 {"field": "at", "type": "temporal", "title": _("When"), "format": "%d %b %Y %H:%M"},
@@ -199,7 +231,8 @@ def outlook(found: Forecast, today: Any) -> Spec | None:
         {"day": f"{day}T00:00:00", **{name: left(day, end) for name, end in ends.items()}}
         for day in sorted({today, *ends.values()})
     ]
-    x = {"field": "day", "type": "temporal", "title": None}
+    values = [value | ({"mid": None} if str(value["day"])[:10] > f"{found.ends_on}" else {}) for value in values]
+    x = {"field": "day", "type": "temporal", "title": None, "axis": {"format": "%e %b", "tickCount": 6}}
     spec = _spec(values, encoding={"x": x})
     spec["layer"] = [
         {
@@ -250,6 +283,21 @@ def _russian() -> dict[str, Any]:
             "months": _MONTHS[0].split(),
             "shortMonths": _MONTHS[1].split(),
         },
+    }
+
+
+def together(named: Mapping[str, Spec]) -> Spec:
+    """Several drawings as one, below each other, each with its name."""
+    whole = ("config", "$schema", "background")  # not of a part
+    parts = []
+    for name, spec in named.items():
+        title = {"text": name, "anchor": "start", "color": INK, "fontSize": 14}
+        parts.append({"title": title, **{key: value for key, value in spec.items() if key not in whole}})
+    first = next(iter(named.values()))
+    return {
+        **{key: first[key] for key in whole},
+        "vconcat": parts,
+        "resolve": {"scale": {"color": "independent", "x": "independent", "y": "independent"}},
     }
 
 
