@@ -68,8 +68,8 @@ class Order:
 
     @classmethod
     def resumed(cls, row: Entry, resolved: Resolved, index: int = 0) -> Order:
-        """An open row of the ledger; its prompt is not known here, only its hash."""
-        call = Call(category=row.category, model=row.model, params=row.params, origin=row.origin)
+        """An open row of the ledger; its prompt is not known here, only its hash. What is recovered is stored."""
+        call = Call(category=row.category, model=row.model, params=row.params, origin=row.origin, reuse="all")
         return cls(call=call, resolved=resolved, index=index, **_known(row))
 
     @property
