@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -21,17 +22,26 @@ from chaos_sessions import Hasty
 
 from elumenta_nb._errors import ElumentaError
 from elumenta_nb._session import Session
-from elumenta_nb._values import Ask, Event, Origin
+from elumenta_nb._values import Ask, Event, Origin, Sent
 from elumenta_nb._wiring import runtime
+
+
+WARM = (  # what a first call imports: kernels are forked with it
+    "anyio._backends._asyncio", "elumenta_nb._client", "elumenta_nb._engine", "elumenta_nb._ledger.ledger",
+    "elumenta_nb._store", "httpcore", "sqlalchemy.dialects.sqlite",
+)  # fmt: skip
 
 
 class Impatient:
     """A view whose person presses Stop after so many events, or (-1) never."""
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int, sent: Callable[[], Any]) -> None:
         self._patience = patience
+        self._sent = sent
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Sent):
+            self._sent()
         self._patience -= 1
         if self._patience == 0:
             raise KeyboardInterrupt
@@ -53,7 +63,7 @@ class Kernel:
         self.session.start_in(self.folder)
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self.told: list[dict[str, Any]] = []
-        self.begun: Callable[[], Any] = lambda: None
+        self.sent: Callable[[], Any] = lambda: None
 
     def control(self, **body: Any) -> None:
         request = urllib.request.Request(
@@ -72,7 +82,6 @@ class Kernel:
         self.session.close()
 
     def work(self, thread: int, calls: int) -> None:
-        self.begun()
         dice = Random(f"{self.facts['seed']}/{self.number}/{thread}")
         while calls > 0:
             calls -= self.once(dice, calls)
@@ -96,7 +105,7 @@ class Kernel:
         patience = dice.randrange(1, 6) if dice.random() < 0.04 else -1
         told: dict[str, Any] = {"kind": kind, "count": count, "fault": fault, "stopped": patience > 0}
         try:
-            results = self.session.run(Ask(**more), Origin(source="python"), Impatient(patience))
+            results = self.session.run(Ask(**more), Origin(source="python"), Impatient(patience, self.sent))
         except ElumentaError as error:
             results = error.results
             told |= {"error": type(error).__name__, "spent": error.spent, "call": error.call_id, "says": str(error)}
@@ -118,6 +127,8 @@ def storm(facts: dict[str, Any]) -> None:
 def deaths(facts: dict[str, Any]) -> None:
     """Kernels that are killed in the middle, one after the other, each forked from here (imports take longest)."""
     dice = Random(f"{facts['seed']}/deaths/{facts['kernel']}")
+    for name in WARM:
+        importlib.import_module(name)
     for n in range(facts["kills"]):
         number = facts["kernel"] * 1000 + n
         hear, tell = os.pipe()
@@ -125,7 +136,7 @@ def deaths(facts: dict[str, Any]) -> None:
         if child == 0:
             try:
                 kernel = Kernel(facts, number)
-                kernel.begun = partial(os.write, tell, b".")
+                kernel.sent = partial(os.write, tell, b".")
                 kernel.run(facts["threads"], 10**9)
             finally:
                 os._exit(1)

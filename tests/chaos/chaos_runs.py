@@ -248,7 +248,7 @@ def ended(running: list[subprocess.Popen[str]]) -> None:
 
 
 def deaths(
-    folder: Path, *, kills: int, seed: int, dialect: str, threads: int = 6, after: tuple[float, float] = (0.0, 0.6)
+    folder: Path, *, kills: int, seed: int, dialect: str, threads: int = 6, after: tuple[float, float] = (0.0, 0.4)
 ) -> dict[str, Any]:
     """R3: kernels killed at random moments, the ledger looked at after each; then a kernel that recovers."""
     home = folder / "home"
