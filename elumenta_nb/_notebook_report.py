@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ._language import gettext as _, ngettext, number, tokens
+from ._options import N_
 from ._render import table
 
 if TYPE_CHECKING:
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ASKS", "BACKGROUND", "DEPENDS", "PYTHON", "REFUSED", "STORED", "TO_BUY", "NotebookPrice", "Row"]
 
-STORED: Final = "stored"
-TO_BUY: Final = "to buy"
-DEPENDS: Final = "depends on a variable"
-BACKGROUND: Final = "background"
-REFUSED: Final = "refused"
-ASKS: Final = "price only"
-PYTHON: Final = "not priced"
+STORED: Final = N_("stored")
+TO_BUY: Final = N_("to buy")
+DEPENDS: Final = N_("depends on a variable")
+BACKGROUND: Final = N_("background")
+REFUSED: Final = N_("refused")
+ASKS: Final = N_("price only")
+PYTHON: Final = N_("not priced")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
