@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["Form", "all_models", "fits", "rows_of"]
 
 _GAP: Final = "\N{NO-BREAK SPACE}"  # an <option> folds ordinary spaces
-_PROMPTS: Final[dict[str, Callable[[], str]]] = {"required": lambda: _("what to make"), "optional": lambda: _("optional"), "none": lambda: ""}
+_PROMPTS: Final[dict[str, Callable[[], str]]] = {
+    "required": lambda: _("what to make"),
+    "optional": lambda: _("optional"),
+    "none": lambda: "",
+}
 
 
 def all_models(served: Mapping[str, Model]) -> list[Model]:
@@ -149,12 +153,12 @@ class Form:
     def watch(self, handler: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         """Listen to the widgets, through `handler`."""
         self._handler = handler
-        self.category.observe(handler(lambda _change: self._listed(keep=False)), "value")
+        self.category.observe(handler(lambda _change: self._listed()), "value")
         self.search.observe(handler(lambda _change: self._listed()), "value")
         self.model.observe(handler(lambda _change: self._model_chosen()), "value")
         for widget in (self.prompt, self.name):
             widget.observe(handler(lambda _change: self._told()), "value")
-        self._listed(keep=False)
+        self._listed()
 
     # ------------------------------------------------------------ choosing
 
@@ -185,17 +189,18 @@ class Form:
             self.category.value = model.category
         finally:
             self._is_filling = False
-        self._listed(keep=False)
-        self.model.value = slug
+        self._listed(slug)
 
-    def _listed(self, *, keep: bool = True) -> None:
-        """Fill the list of models; the one chosen stays while it is among them."""
+    def _listed(self, wanted: str = "") -> None:
+        """Fill the list of models and choose `wanted`; else the one chosen stays while it is among them."""
         if self._is_filling:
             return
         home = [model for model in self._models.values() if model.category == self.row.name]
         found = [model for model in home if fits(model, self.search.value)]
         slugs = [model.slug for model in found]
-        wanted = self._chosen.slug if keep and self._chosen else catalog().cheapest(self.row).slug
+        if not wanted:
+            is_here = self._chosen is not None and self._chosen.category == self.row.name
+            wanted = self._chosen.slug if is_here and self._chosen else catalog().cheapest(self.row).slug
         self._is_filling = True
         try:
             self.model.options = rows_of(found)

@@ -256,9 +256,15 @@ class Panel:
         self._stage.do(lambda: self._finish(outcome))
 
     def _finish(self, outcome: Outcome) -> None:
-        self.purchase.end()
-        self._show(self.stop, is_there=False)
-        self.generate.disabled = False
+        try:
+            self._show_outcome(outcome)
+        finally:
+            self._show(self.stop, is_there=False)
+            self.purchase.end()
+            self.generate.disabled = self.line.price is None
+        self._after()
+
+    def _show_outcome(self, outcome: Outcome) -> None:
         if outcome.results:
             self.gallery.write("")
         for result in outcome.results:
@@ -273,7 +279,6 @@ class Panel:
             self._say("good", _("Done · {tokens}").format(tokens=tokens(spent)))
         if isinstance(outcome.error, PriceAboveMax | ConfirmPrice):
             self.line.begin(self.form.chosen, self.form.ask)
-        self._after()
 
     def _after(self) -> None:
         """What a call changes: balance, budgets, open calls, results that can be worked on."""

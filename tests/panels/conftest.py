@@ -1,0 +1,152 @@
+"""Panels with a real session against a sandbox treated as a live API, driven as a front end drives them: by traits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elumenta_nb._panels import Panel
+from elumenta_nb._session import Session
+from elumenta_nb._values import Ask, Origin
+from elumenta_nb.sandbox import serve
+
+
+class QuickSession(Session):
+    """Waits a twentieth of what it should."""
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 20)
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 20) -> Any:
+    """Wait for it, as a person looks at a panel."""
+    ends = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.01)
+    return found
+
+
+class Desk:
+    """A server, a session against it, panels, and what the server says was paid."""
+
+    def __init__(self, server: Any, home: Path, kind: type[Session] = QuickSession) -> None:
+        self.server = server
+        self.before = server.account.balance
+        self.session = kind(api_key=server.api_key, base_url=server.url, home=home)
+        self.names: dict[str, Any] = {}
+
+    def panel(self, category: str | None = None, model: str | None = None) -> Panel:
+        """A panel whose price is exact, and whose list has what the server serves."""
+        panel = Panel(lambda: self.session, None, category=category, model=model, namespace=self.names)
+        until(lambda: panel.line.price is not None and panel.line.price.exact and panel.line.purse.balance is not None)
+        return panel
+
+    def fill(self, panel: Panel, **values: Any) -> None:
+        """Choose values, and wait for the price of exactly that."""
+        for name, value in values.items():
+            if name == "prompt":
+                panel.form.prompt.value = value
+            else:
+                panel.form.controls[name].widget.value = value
+        until(lambda: panel.line.price is not None and panel.line.price.exact)
+
+    def buy(self, panel: Panel) -> None:
+        """Click, and wait until it has ended."""
+        panel.generate.click()
+        until(lambda: not panel.purchase.is_busy)
+
+    @property
+    def charged(self) -> int:
+        return self.before - self.server.account.balance
+
+    @property
+    def rows(self) -> Any:
+        return self.session.spend(columns="all")
+
+    def posts(self) -> int:
+        """How many requests to generate arrived at the server."""
+        paths = ("/generate", "/generate/stream", "/stt")
+        return sum(seen.method == "POST" and seen.path.removeprefix("/api/v2") in paths for seen in self.server.seen)
+
+
+@pytest.fixture(scope="session")
+def panel_servers() -> Iterator[dict[str, Any]]:
+    servers: dict[str, Any] = {}
+    yield servers
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture
+def server(panel_servers: dict[str, Any]) -> Any:
+    return server_in(panel_servers, "a")
+
+
+def server_in(servers: dict[str, Any], dialect: str) -> Any:
+    """One server a dialect for the whole run, with a fresh account."""
+    if dialect not in servers:
+        servers[dialect] = serve(dialect=dialect, time_scale=0.002)
+    server = servers[dialect]
+    server.faults.clear()
+    server.seen.clear()
+    server.control("reset")
+    return server
+
+
+@pytest.fixture
+def desk_of(tmp_path: Path, server: Any) -> Iterator[Callable[..., Desk]]:
+    desks: list[Desk] = []
+
+    def make(at: Any = None, kind: type[Session] = QuickSession) -> Desk:
+        desks.append(Desk(at or server, tmp_path / f"home{len(desks)}", kind))
+        return desks[-1]
+
+    yield make
+    for desk in desks:
+        desk.session.close()
+
+
+@pytest.fixture
+def desk(desk_of: Callable[..., Desk]) -> Desk:
+    return desk_of()
+
+
+@pytest.fixture
+def slow_server() -> Iterator[Any]:
+    """Its videos take seconds, so that one can be left."""
+    server = serve(dialect="a", time_scale=0.1)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def both(panel_servers: dict[str, Any]) -> Callable[[str], Any]:
+    return lambda dialect: server_in(panel_servers, dialect)
+
+
+@pytest.fixture
+def inputs_of(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """What tools and transcription work on: a file of ours, and results of earlier calls, by the names in `needed`."""
+    clip = tmp_path / "clip.wav"
+    with wave.open(str(clip), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\0\0" * 4000)
+
+    def make(desk: Desk, needed: set[str]) -> dict[str, Any]:
+        made = {"speech": ("minimax-tts", "one two"), "picture": ("photon-flash", "a cat")}
+        bought = {
+            name: desk.session.run(Ask(model=made[name][0], prompt=made[name][1]), Origin())[0] for name in needed
+        }
+        return {"clip": str(clip), **bought}
+
+    return make
