@@ -59,7 +59,9 @@ def is_loopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True
     address = _address(host)
-    return address is not None and address.is_loopback
+    if address is None or getattr(address, "ipv4_mapped", None):  # Python 3.13 reads ::ffff:127.0.0.1 as loopback
+        return False
+    return address.is_loopback
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -157,7 +157,7 @@ class Runtime:
                 self._contexts.append(context)
                 self._portal = context.__enter__()
                 self._pid = os.getpid()
-                atexit.register(self._stop, self._portal, self._pid)
+                atexit.register(self._stop, self._portal, self._portal.call(threading.current_thread), self._pid)
             return self._portal
 
     def on_exit(self, close: Callable[[], Awaitable[None]]) -> None:
@@ -168,12 +168,13 @@ class Runtime:
         if close in self._at_exit:
             self._at_exit.remove(close)
 
-    def _stop(self, portal: BlockingPortal, pid: int) -> None:
+    def _stop(self, portal: BlockingPortal, thread: threading.Thread, pid: int) -> None:
         if os.getpid() != pid:
             return
         for close in self._at_exit:
             self._quietly(portal, close)
         self._quietly(portal, portal.stop, True)
+        thread.join(5)  # a thread still running when Python 3.13 collects the portal's context hangs the exit
 
     @staticmethod
     def _quietly(portal: BlockingPortal, function: Callable[..., Any], *args: Any) -> None:
