@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ._language import day, gettext as _, number, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ._answers import Chat
     from ._catalog import Resolved
@@ -230,8 +230,27 @@ def tags(names: Sequence[str]) -> Card:
 
 
 def facts(title: str, told: Mapping[str, Any]) -> Card:
-    """Names and values as they are."""
-    return Card(title, tuple((str(name).replace("_", " "), _value(value)) for name, value in told.items()))
+    """Values as they are, under their names in words where there are any."""
+    return Card(title, tuple((_name(str(name)), _value(value)) for name, value in told.items()))
+
+
+_NAMES: Final[Mapping[str, Callable[[], str]]] = {
+    "plan": lambda: _("Plan"),
+    "balance": lambda: _("Balance"),
+    "plan_tokens": lambda: _("of the plan"),
+    "package_tokens": lambda: _("of packages"),
+    "limit_hour": lambda: _("Requests an hour"),
+    "limit_hour_left": lambda: _("left this hour"),
+    "limit_day": lambda: _("Requests a day"),
+    "limit_day_left": lambda: _("left today"),
+    "fail_next": lambda: _("Generations that will fail"),
+    "pending": lambda: _("Unfinished"),
+    "mode": lambda: _("Mode"),
+}
+
+
+def _name(name: str) -> str:
+    return _NAMES[name]() if name in _NAMES else name.replace("_", " ")
 
 
 def said(sentence: str) -> Card:
@@ -241,4 +260,6 @@ def said(sentence: str) -> Card:
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_value(part)}" for name, part in value.items())
+    if value is None:
+        return "–"
     return number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._catalog import catalog
-from ._language import gettext as _, tokens
+from ._language import gettext as _, number, tokens
 from ._options import COMMON, HELP, options_of
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def about_tokens() -> Page:
     plans = Table(
         (_("Plan"), _("Tokens"), _("Roubles"), _("API")),
         tuple(
-            (row.name, str(row.tokens), str(row.rubles), _("yes") if row.has_api else _("no")) for row in table.plans
+            (row.name, number(row.tokens), number(row.rubles), _("yes") if row.has_api else _("no"))
+            for row in table.plans
         ),
     )
     return Page(

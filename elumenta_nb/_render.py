@@ -54,6 +54,7 @@ _HEIGHT: Final = 640
 _MUTED: Final = "opacity:.72;font-size:90%"
 _FENCED: Final = {"code": "python", "json": "json"}
 _TURN: Final = re.compile(r"\s*(\[Speaker \d+\]:)")  # how a transcript tells speakers apart (…/generations/stt)
+_FIGURE: Final = re.compile(r"[≈−-]?\d[\d.,\xa0]*|[–∞]")
 _SHOWN_AS: Final = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -369,9 +370,9 @@ def card(title: str, facts: Sequence[tuple[str, str]], *, hint: str = "") -> Bun
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "", hint: str = "") -> Bundle:
-    """A table; a column whose values are all numbers (or missing) is set right."""
+    """A table; a column whose values are all figures (or missing) is set right."""
     cells = [[_cell(value) for value in row] for row in rows]
-    right = [bool(rows) and all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(columns))]
+    right = [bool(rows) and all(_is_figure(row[at]) for row in rows) for at in range(len(columns))]
     widths = [max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(columns)]
 
     def line(values: Sequence[str]) -> str:
@@ -396,6 +397,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str =
     below = f'<div style="{_MUTED}">{html.escape(plain(hint))}</div>' if hint else ""
     markup = f"<div>{above}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}</div>"
     return {"text/plain": plain("\n".join(lines)), "text/html": markup}, {}
+
+
+def _is_figure(value: Any) -> bool:
+    return bool(_FIGURE.fullmatch(value)) if isinstance(value, str) else isinstance(value, int | float | None)
 
 
 def _cell(value: Any) -> str:
