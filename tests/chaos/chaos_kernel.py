@@ -25,7 +25,6 @@ from elumenta_nb._session import Session
 from elumenta_nb._values import Ask, Event, Origin, Sent
 from elumenta_nb._wiring import runtime
 
-
 WARM = (  # what a first call imports: kernels are forked with it
     "anyio._backends._asyncio", "elumenta_nb._client", "elumenta_nb._engine", "elumenta_nb._ledger.ledger",
     "elumenta_nb._store", "httpcore", "sqlalchemy.dialects.sqlite",

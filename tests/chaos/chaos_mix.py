@@ -50,7 +50,11 @@ SENT: dict[str, tuple[int, dict[str, Any]]] = {
     "half a truth": (2, {"kind": "garbage", "body": '{"status": "completed"}'}),
     "no id": (
         2,
-        {"kind": "garbage", "body": '{"status": "completed", "result_text": "an answer", "content": "an answer"}'},
+        {
+            "kind": "garbage",
+            "path": "/generate",
+            "body": '{"status": "completed", "result_text": "an answer", "content": "an answer"}',
+        },
     ),
     "garbage instead": (2, {"kind": "garbage", "processed": False}),
     "web page": (3, {"kind": "html"}),
