@@ -45,6 +45,7 @@ _TILE: Final = (
     "box-sizing:border-box"
 )
 _BIG: Final = "font-size:22px;font-weight:bold;line-height:1.3;white-space:nowrap"
+_SHORT: Final = 34  # letters that stay on one line
 _ROWS: Final = 40  # of a table; the frame has them all
 
 
@@ -143,8 +144,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str
     right = [bool(rows) and all(isinstance(row[at], int | None) for row in rows) for at in range(len(columns))]
 
     def cell(tag: str, value: str, *, to_right: bool) -> str:
-        side = "right" if to_right else "left"
-        return f'<{tag} style="text-align:{side};padding:2px 12px 2px 0;vertical-align:middle">{value}</{tag}>'
+        whole = "white-space:nowrap;" if to_right or len(value) <= _SHORT else "overflow-wrap:normal;"
+        style = f"text-align:{'right' if to_right else 'left'};{whole}padding:2px 14px 2px 0;vertical-align:middle"
+        return f'<{tag} style="{style}">{value}</{tag}>'
 
     head = "".join(cell("th", _safe(name), to_right=side) for name, side in zip(columns, right, strict=True))
     body = "".join(
@@ -212,11 +214,11 @@ def top(board: Board) -> str:
             row.model,
             where(row),
             day(row.started_at),
-            f"%elumenta show {row.id}",
+            str(row.id),
         ]
         for row, picture in board.top
     ]
-    columns = ["", _("Tokens"), _("Model"), _("Cell"), _("Day"), _("See it again, free")]
+    columns = ["", _("Tokens"), _("Model"), _("Cell"), _("Day"), "%elumenta show"]
     if not any(row[0] for row in rows):  # no pictures here
         columns, rows = columns[1:], [row[1:] for row in rows]
     return table(columns, rows) if rows else _said(_("Nothing was charged here."))
@@ -230,12 +232,12 @@ def where(row: Entry) -> str:
 
 def uncharged(board: Board) -> str:
     """What failed or was stopped before it was sent: 0 tokens, and why."""
-    words = {"failed": _("failed, not charged"), "cancelled": _("not sent, not charged")}
+    words = {"failed": _("failed"), "cancelled": _("stopped before it was sent")}
     rows = [
-        [day(row.started_at), row.model, words.get(row.status, row.status), row.quoted, where(row), row.error[:80]]
+        [day(row.started_at), row.model, row.quoted, where(row), row.error[:60] or words.get(row.status, row.status)]
         for row in board.uncharged
     ]
-    columns = [_("Day"), _("Model"), _("What"), _("Would have cost"), _("Cell"), _("Why")]
+    columns = [_("Day"), _("Model"), _("Price"), _("Cell"), _("Why")]
     return table(columns, rows) if rows else _said(_("No call failed here."))
 
 

@@ -37,7 +37,7 @@ __all__ = ["Dashboard"]
 
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 
-PERIODS: Final = (7, 30, 90, None)
+PERIODS: Final = (7, 30, 90)  # days
 GROUPS: Final = {
     "model": ("model", "category"),
     "cell": ("cell", "notebook"),
@@ -52,6 +52,7 @@ BARS: Final = 12
 _THUMB_BYTES: Final = 12_000
 _THUMB_SIDE: Final = 96
 _NONE: Final[Bundle] = ({"text/plain": ""}, {})
+_WIDE: Final = 500  # narrower places scale it: a chart made before it is placed measures its place as nothing
 _CHART: Final = "max-width:100%;height:auto"
 
 
@@ -92,15 +93,19 @@ class Dashboard:
         return self._now().astimezone().date()
 
     def _where(self) -> Where:
-        chosen = {name: self.filters[name].value for name in ("account", "notebook", "category", "model", "source")}
-        return Where(api=self._api, since_us=spend.since(self.filters["period"].value, self._today()), **chosen)
+        names = ("account", "notebook", "category", "model", "source")
+        chosen = {name: self.filters[name].value[0] for name in names}
+        return Where(api=self._api, since_us=spend.since(self._period(), self._today()), **chosen)
+
+    def _period(self) -> int | None:
+        days: int = self.filters["period"].value
+        return days or None
 
     def _read(self) -> _board.Board:
         ledger, where, today = self._session.ledger(), self._where(), self._today()
         found = spend.overview(ledger, where)
         keys = GROUPS[self.filters["group"].value]
-        period = self.filters["period"].value
-        begins = None if period is None else min((row[0] for row in found.days), default=today)
+        begins = None if not self.filters["period"].value else min((row[0] for row in found.days), default=today)
         daily = spend.spent_daily(ledger, Where(api=self._api, account=where.account), today)
         balance = self._asked_balance
         refills = balance.refills_at.astimezone().date() if balance and balance.refills_at else None
@@ -149,10 +154,11 @@ class Dashboard:
             )
 
         def any_of(label: str, key: str) -> Any:
-            options = [(_("all"), None), *((spend.shown(name) or "–", name) for name in self._known[key])]
-            return menu(label, options, None)
+            # In tuples: a menu shows nothing for a bare None.
+            names: list[tuple[str, Any]] = [(spend.shown(name) or "–", (name,)) for name in self._known[key]]
+            return menu(label, [(_("all"), (None,)), *names], (None,))
 
-        periods = [(_("all time") if days is None else _("{n} days").format(n=number(days)), days) for days in PERIODS]
+        periods = [(_("{n} days").format(n=number(days)), days) for days in PERIODS] + [(_("all time"), 0)]
         plan = self._asked_balance.plan if self._asked_balance else ""
         paid = [item for item in catalog().plans if item.rubles]
         mine = next((item for item in paid if plan.lower() in (item.api, item.name.lower())), None)
@@ -351,7 +357,7 @@ _STYLE: Final = """<style>
 .elumenta-panel.elumenta-dashboard { max-width: 1560px; }
 .elumenta-dashboard .elumenta-chart, .elumenta-dashboard .elumenta-chart > *, .elumenta-dashboard .vega-embed { width: 100%; min-width: 0; }
 .elumenta-dashboard .elumenta-chart { color: var(--jp-ui-font-color1, inherit); overflow: hidden; }
-.elumenta-dashboard .vega-embed summary { display: none; }
+.elumenta-dashboard .vega-embed svg { max-width: 100%; height: auto; }
 .elumenta-dashboard table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .elumenta-dashboard tbody tr { border-top: 1px solid var(--jp-border-color2, rgba(128, 128, 128, .4)); }
 .elumenta-dashboard details > summary { cursor: pointer; }
@@ -381,14 +387,14 @@ class _Slot:
         self._moving: Any = None
 
     def draw(self, spec: dict[str, Any] | None, alt: str) -> None:
-        self.spec = None if spec is None else {**spec, "width": "container", "description": alt}
-        if self.spec is None or spec is None:
+        self.spec = None if spec is None else {**spec, "width": _WIDE, "description": alt}
+        if self.spec is None:
             self.box.children = ()
         elif self._moving is not None:
             spend.redraw(self._moving, self.spec)
             self.box.children = (self._moving,)
         elif spend.drawable():
-            still = _board.image(spend.svg(spec).encode(), "image/svg+xml", alt, _CHART)
+            still = _board.image(spend.svg(self.spec).encode(), "image/svg+xml", alt, _CHART)
             self.box.children = (widgets.HTML(still),)
         else:
             self.box.children = (widgets.HTML(f"<div>{spend.install_line()}</div>"),)

@@ -10,7 +10,7 @@ import base64
 import importlib.util
 import re
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from elumenta_nb._errors import BadParam, ConfigError
 from elumenta_nb._language import gettext as _, language, number, tokens
@@ -91,14 +91,12 @@ def stacked(table: pd.DataFrame) -> Spec:
     colours = [REST if name == rest and len(kept) < len(names) else COLOURS[at % len(COLOURS)] for at, name in enumerate(drawn)]  # fmt: skip
     hourly = any(start.hour for start in starts)
     long = len(starts) > 1 and (starts[-1] - starts[0]).days > 360
-    when: dict[str, Any] = {
+    when = {
         "field": "start",
         "type": "temporal",
         "title": None,
         "axis": {"format": "%b %Y" if long else "%e %b %H:%M" if hourly else "%e %b", "tickCount": 8},
     }
-    if starts:
-        when["scale"] = {"domain": [_iso(starts[0]), _iso(ends[-1])]}
     return _spec(
         values,
         mark={"type": "rect", "stroke": None},
@@ -154,7 +152,7 @@ def bars(table: pd.DataFrame, keys: Sequence[str], *, figure: str = "tokens") ->
         for name, spent, calls in zip(names, table[figure], table["calls"], strict=True)
     ]
     y = {"field": "name", "type": "nominal", "title": None, "sort": names, "axis": {"labelLimit": 260}}
-    x = {"field": "tokens", "type": "quantitative", "title": _("Tokens")}
+    x = {"field": "tokens", "type": "quantitative", "title": _("Tokens"), "axis": {"tickCount": 5}}
     spec = _spec(
         values,
         encoding={
@@ -262,7 +260,7 @@ def _spec(values: list[dict[str, Any]], **parts: Any) -> Spec:
         "config": {
             "view": {"stroke": None},
             "axis": {"labelColor": INK, "titleColor": INK, "gridColor": INK, "gridOpacity": 0.2, "domainColor": INK, "tickColor": INK, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
-            "axisX": {"grid": False, "labelOverlap": True},
+            "axisX": {"grid": False, "labelOverlap": True, "labelSeparation": 8},
             "legend": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
             "text": {"fontSize": 12},
             **({"locale": _russian()} if language() == "ru" else {}),
@@ -351,20 +349,14 @@ def widget(spec: Spec) -> Any:
         if not _offline:
             alt.JupyterChart.enable_offline(True)
             _offline = True
-    chart = alt.JupyterChart(_altair(spec))
-    chart.embed_options = {"renderer": "svg", "actions": False}
+    chart: Any = alt.JupyterChart(cast("Any", None), embed_options={"renderer": "svg", "actions": False})
+    redraw(chart, spec)
     return chart
 
 
 def redraw(chart: Any, spec: Spec) -> None:
     """Another drawing in the same widget."""
-    chart.chart = _altair(spec)
-
-
-def _altair(spec: Spec) -> Any:
-    import altair as alt
-
-    return alt.Chart.from_dict(_inked(spec), validate=False)
+    chart.spec = _inked(spec)  # past Altair's check of the schema, which takes longer than drawing
 
 
 def _inked(part: Any) -> Any:
@@ -392,7 +384,8 @@ class Picture:
         _need()
         import altair as alt
 
-        return alt.Chart.from_dict(self.spec, validate=False)
+        kind = alt.LayerChart if "layer" in self.spec else alt.Chart
+        return kind.from_dict(self.spec, validate=False)
 
     def save(self, path: str | Path) -> None:
         """Write it as ``.svg`` or ``.png``, by its name. Raises `BadParam` for another, `ConfigError` without the extra."""
