@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from ._language import tokens as _tokens
+from ._language import gettext as _, tokens as _tokens
 from ._preview import converted, preview
 from ._render import EMBED_BYTES, PICTURE_BYTES, File, Shown, Viewer, bundle, embeds, file_facts, link, viewer_of
 from ._saved import save_copy
@@ -284,7 +284,7 @@ def parse_json(text: str) -> Any:
         try:
             return json.loads(candidate, parse_constant=_no_constant)
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            raise ValueError(_("nested too deeply")) from None
         except ValueError:
             continue
     raise ValueError("not JSON")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from elumenta_nb._errors import BadReply, ElumentaError, GenerationFailed
-from elumenta_nb._language import gettext as _
+from elumenta_nb._language import gettext as _, number, span
 from elumenta_nb._wire import (
     Delta,
     Ended,
@@ -130,7 +130,7 @@ async def read_answer(
             parts.append(chunk)
             size += len(chunk)
             if size > MAX_BODY:
-                exchange.loss = Loss(why=f"more than {MAX_BODY} bytes", sent=True)
+                exchange.loss = Loss(why=_("more than {n} bytes").format(n=number(MAX_BODY)), sent=True)
                 break
     return await _whole(exchange, hide(b"".join(parts)), watch, streamed=streamed)
 
@@ -178,7 +178,11 @@ async def _events(exchange: Exchange, head: bytes, chunks: AsyncIterator[bytes],
                     await story.hear(event)
                 heard_at = loop.time() if events else heard_at
                 if size > MAX_STREAM or loop.time() - heard_at > EVENTLESS_S:
-                    why = f"more than {MAX_STREAM} bytes" if size > MAX_STREAM else f"no event for {EVENTLESS_S:g} s"
+                    why = (
+                        _("more than {n} bytes").format(n=number(MAX_STREAM))
+                        if size > MAX_STREAM
+                        else _("no event for {time}").format(time=span(EVENTLESS_S))
+                    )
                     exchange.loss = Loss(why=why, sent=True)
                     break
             else:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from elumenta_nb._language import gettext as _, number, span
+
 from ._policy import Loss
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ class Exchange:
                 parts.append(chunk)
                 size += len(chunk)
                 if size > at_most:
-                    self.loss = Loss(why=f"more than {at_most} bytes", sent=True, lasting=True)
+                    self.loss = Loss(why=_("more than {n} bytes").format(n=number(at_most)), sent=True, lasting=True)
                     break
         return b"".join(parts)[:at_most]
 
@@ -109,11 +111,11 @@ class Exchange:
                 for chunk in unpack(raw):
                     yield chunk
                 if asyncio.get_running_loop().time() > ends:
-                    self.loss = Loss(why=f"not finished after {within_s:g} s", sent=True)
+                    self.loss = Loss(why=_("not finished after {time}").format(time=span(within_s)), sent=True)
                     return
             self._whole = True
             if unpack.is_cut:
-                self.loss = Loss(why="the packed body is not whole", sent=True)
+                self.loss = Loss(why=_("the packed body is not whole"), sent=True)
         except Exception as error:  # noqa: BLE001 - as above
             self.loss = Loss(why=_why(error), sent=True)
 
