@@ -18,12 +18,21 @@ LAYERS = [
     ["_findings", "_index", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_wire"],
     ["_client", "_ledger", "_result", "_runtime"],
     ["_answers", "_engine", "_generation", "_recovery"],
-    ["_batch", "_books", "_buying", "_doctor", "_reach", "_spend", "_wiring"],
+    ["_batch", "_books", "_buying", "_doctor", "_past", "_reach", "_spend", "_wiring"],
     ["_progress", "_shell"],  # the display edge: it knows the front end, and nothing of sessions
     ["_surroundings"],
     ["_calling"],
     ["_session"],
-    ["_asks", "_cards", "_help", "_notebook_cells", "_notebook_price", "_notebook_report", "_options", "_parser"],  # what a line can say: tables and words
+    [
+        "_asks",
+        "_cards",
+        "_help",
+        "_notebook_cells",
+        "_notebook_price",
+        "_notebook_report",
+        "_options",
+        "_parser",
+    ],  # what a line can say: tables and words
     [
         "_api",
         "_background",

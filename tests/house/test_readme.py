@@ -112,6 +112,12 @@ def test_the_files_the_readme_names_exist():
     assert missing == []
 
 
+def test_every_notebook_is_told_of():
+    missing = [path.name for path in (ROOT / "notebooks").glob("*.ipynb") if f"(notebooks/{path.name})" not in README]
+
+    assert missing == []
+
+
 def test_the_make_targets_the_readme_names_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
