@@ -185,10 +185,13 @@ def _price_of_file(words: list[str]) -> int:
     """What running a saved notebook would cost; status 1 when that may be above ``--max-price``."""
     from . import _session
     from ._notebook_price import price_of_notebook
-    from ._verbs import VERBS
+    from ._verbs import VERBS, help_page
 
     options = (Option(flags=("max-price", "max"), takes="N", read=whole(0), help=""),)
     line = _read("price", options, words, most=1)
+    if line["help"]:
+        print(_plain(str(help_page("price"))))
+        return DONE
     price = price_of_notebook(_session.current(), Path(line.words[0]), verbs=VERBS)
     _print(price)
     limit = line["max-price"]
@@ -244,6 +247,7 @@ def _sandbox(line: Line) -> int:
 
 _OWN_HELP: Final = {
     "demo": N_("run the quickstart notebook in the sandbox: no key, no cost"),
+    "price FILE.ipynb [--max-price N]": N_("what running a notebook would cost; status 1 when it may be above N"),
     "sandbox [--port N]": N_("serve the sandbox on this machine for other programs"),
 }
 _OWN: Final[dict[str, tuple[str, tuple[Option, ...], Callable[[Line], int]]]] = {
