@@ -44,7 +44,7 @@ class Shell:
     def __init__(self, ip: Any) -> None:
         self.ip = ip
         self.folder = Path.cwd()
-        self._cell = _Cell(source=_last_input(ip), run=uuid.uuid4().hex[:12], is_stored=True)
+        self._cell = _Cell(source=_last_input(ip), id=self._parent_cell_id(), run=uuid.uuid4().hex[:12], is_stored=True)
         self._is_running = True  # %load_ext stands in a cell, and that one ends too
         self._later: list[Callable[[], None]] = []
 

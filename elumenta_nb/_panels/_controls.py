@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Control", "control_of", "results_in"]
 
-_LABEL: Final = {"description_width": "108px"}
+_LABEL: Final = {"description_width": "120px"}
 _WIDE: Final = "auto"
 _PARTS: Final = 6  # of a list of results that are offered by name
 _EXAMPLES: Final = {"size": "1024x1024", "ratio": "16:9"}

@@ -106,7 +106,7 @@ class Form:
         self._is_filling = False
         self.controls: dict[str, Control] = {}
         rows = catalog().categories.values()
-        label = {"description_width": "108px"}
+        label = {"description_width": "120px"}
         self.category = widgets.Dropdown(
             options=[(_(row.title), row.name) for row in rows],
             description=_("Category"),

@@ -14,9 +14,10 @@ from elumenta_nb._render import receipt as receipt_bundle
 from ._look import growing, heading
 
 if TYPE_CHECKING:
+    from elumenta_nb._render import Bundle
     from elumenta_nb._result import Result
 
-__all__ = ["Gallery", "shown"]
+__all__ = ["Gallery"]
 
 _PROMPT_CHARS: Final = 90
 
@@ -26,6 +27,7 @@ class Gallery:
 
     def __init__(self) -> None:
         self.results: list[Result] = []
+        self.newest: Bundle | None = None  # the newest result as it shows itself
         self._text = widgets.HTML()
         self._list = widgets.VBox()
         self._list.add_class("elumenta-gallery")
@@ -45,13 +47,14 @@ class Gallery:
         self.results.insert(0, result)
         short = " ".join(prompt.split())
         short = short[: _PROMPT_CHARS - 1] + "…" if len(short) > _PROMPT_CHARS else short
-        item = widgets.VBox([widgets.HTML(heading(result.model, short)), shown(result)])
+        self.newest = result._repr_mimebundle_()
+        item = widgets.VBox([widgets.HTML(heading(result.model, short)), shown(result, self.newest)])
         self._list.children = (*self._list.children, item)  # drawn in reverse order
 
 
-def shown(result: Result) -> Any:
-    """The result and its receipt, as a cell shows them."""
-    bundles = [result._repr_mimebundle_()]
+def shown(result: Result, bundle: Bundle) -> Any:
+    """A result and its receipt, as a cell shows them."""
+    bundles = [bundle]
     if result.receipt is not None:
         bundles.append(receipt_bundle(result.receipt))
     outputs = tuple({"output_type": "display_data", "data": data, "metadata": metadata} for data, metadata in bundles)

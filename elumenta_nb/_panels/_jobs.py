@@ -37,12 +37,19 @@ _STATES: Final = {
 
 
 class Jobs:
-    """The list of open calls. `changed` is called on the stage when something was recovered."""
+    """The list of open calls. On the stage, `changed` is called when something was recovered, `listed` after a look."""
 
-    def __init__(self, session: Callable[[], Session], stage: Stage, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: Callable[[], Session],
+        stage: Stage,
+        changed: Callable[[], None],
+        listed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._session = session
         self._stage = stage
         self._changed = changed
+        self._listed = listed
         self._looks = Latest(0.0)
         self._lock = threading.Lock()
         self._is_busy = False
@@ -51,7 +58,7 @@ class Jobs:
             rows=5,
             description=_("Open calls"),
             tooltip=_("calls whose outcome is still open"),
-            style={"description_width": "108px"},
+            style={"description_width": "120px"},
             layout={"width": "auto"},
         )
         self.list.add_class("elumenta-models")
@@ -60,7 +67,8 @@ class Jobs:
         )
         self.recover_all = widgets.Button(description=_("Recover all"), tooltip=_("fetch and look up all open calls"))
         self.refresh_button = widgets.Button(description=_("Refresh"), tooltip=_("look again"))
-        self.summary = widgets.HTML()
+        self.summary = widgets.HTML(heading(_("Unfinished calls"), _("looking …")))
+        self.told: tuple[str, ...] = ()  # the same in lines, once it was looked for
         self.status = widgets.HTML()
         self.gallery = Gallery()
         buttons = widgets.HBox([self.recover, self.recover_all, self.refresh_button])
@@ -69,7 +77,7 @@ class Jobs:
         self.recover.on_click(stage.handler(lambda _button: self._begin(self.list.value)))
         self.recover_all.on_click(stage.handler(lambda _button: self._begin(None)))
         self.refresh_button.on_click(stage.handler(lambda _button: self.refresh()))
-        self._list(())
+        self._enable()
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -101,7 +109,9 @@ class Jobs:
         count = ngettext("{n} unfinished call", "{n} unfinished calls", len(rows))
         quiet = _("up to {tokens} will be charged").format(tokens=tokens(held)) if rows else _("Nothing is open.")
         self.summary.value = heading(count, quiet)
+        self.told = (f"{count}: {quiet}", *self.lines)
         self._enable()
+        self._listed()
 
     def _enable(self) -> None:
         self.recover.disabled = self.recover_all.disabled = self._is_busy or not self._rows
@@ -178,7 +188,7 @@ class JobsPanel:
         self._front = front
         stage = Stage(front.loop() if front is not None else None, self._failed)
         self._still = Still(self._picture)
-        self.jobs = Jobs(session, stage, changed=self._still.update)
+        self.jobs = Jobs(session, stage, changed=self._still.update, listed=self._still.update)
         self.widget: Any = widgets.VBox([widgets.HTML(style(self._still.name)), self.jobs.box])
         self.widget.add_class("elumenta-panel")
         self.jobs.refresh()
@@ -187,9 +197,7 @@ class JobsPanel:
         self.jobs.status.value = notice("bad", f"{type(error).__name__}: {error}")
 
     def _picture(self) -> Picture:
-        newest = self.jobs.gallery.results[:1]
-        lines = self.jobs.lines or (_("Nothing is open."),)
-        return Picture(_("Unfinished calls"), lines, result=newest[0]._repr_mimebundle_() if newest else None)
+        return Picture(_("Unfinished calls"), self.jobs.told, result=self.jobs.gallery.newest)
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = self._picture().bundle()

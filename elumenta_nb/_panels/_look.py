@@ -38,7 +38,7 @@ CSS: Final = """
 .elumenta-panel .jupyter-button.elumenta-main:hover:enabled { background: var(--jp-brand-color0, #115293); }
 .elumenta-panel .jupyter-button.elumenta-dear { border: 2px solid var(--jp-warn-color1, #f57c00); font-weight: 600; line-height: 28px; }
 .elumenta-panel .jupyter-button:disabled { opacity: .5; cursor: default; }
-.elumenta-panel .elumenta-away { visibility: hidden; }
+.elumenta-panel .jupyter-button.elumenta-away { display: none; }
 .elumenta-panel button:focus-visible, .elumenta-panel input:focus-visible, .elumenta-panel textarea:focus-visible,
 .elumenta-panel select:focus-visible, .elumenta-panel pre:focus-visible, .elumenta-panel .lm-TabBar-tab:focus-visible,
 .elumenta-panel summary:focus-visible, .elumenta-panel .noUi-handle:focus-visible, .elumenta-panel .noUi-handle:focus {
@@ -48,8 +48,8 @@ CSS: Final = """
 .elumenta-panel .elumenta-params { grid-template-columns: repeat(auto-fill, minmax(min(270px, 100%), 1fr)); grid-gap: 2px 18px;
   overflow: hidden; }
 .elumenta-panel .elumenta-params > .widget-vbox { overflow: hidden; }
-.elumenta-panel .elumenta-help { margin: -3px 2px 6px 118px; line-height: 1.3; font-size: 12px; color: var(--jp-ui-font-color2, GrayText); }
-.elumenta-panel .elumenta-facts { display: flex; flex-wrap: wrap; gap: 2px 22px; align-items: baseline; min-height: 26px; }
+.elumenta-panel .elumenta-help { margin: -3px 2px 6px 130px; line-height: 1.3; font-size: 12px; color: var(--jp-ui-font-color2, GrayText); }
+.elumenta-panel .elumenta-facts { margin-top: 8px; display: flex; flex-wrap: wrap; gap: 2px 22px; align-items: baseline; min-height: 26px; }
 .elumenta-panel .elumenta-facts .elumenta-price { font-size: 17px; font-weight: 650; min-width: 7.5em; }
 .elumenta-panel .elumenta-facts span.elumenta-loud { font-weight: 650; }
 .elumenta-panel .elumenta-status { min-height: 44px; }

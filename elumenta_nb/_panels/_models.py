@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Models"]
 
-_LABEL = {"description_width": "108px"}
+_LABEL = {"description_width": "120px"}
 
 
 class Models:

@@ -21,7 +21,7 @@ from ._look import heading, notice, progress, source_box, style
 from ._models import Models
 from ._price import PriceLine
 from ._purchase import Outcome, Purchase, Screen
-from ._stage import Stage
+from ._stage import Latest, Stage
 from ._still import Picture, Still
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Panel", "display"]
 
+STILL_S: Final = 1.0  # after a change, before the still picture follows
 _EARLIER: Final = 5  # results that the still picture names
 
 
@@ -59,6 +60,7 @@ class Panel:
         self._place = _place(front)
         self._stage = Stage(front.loop() if front is not None else None, self._failed)
         self._still = Still(self._picture)
+        self._later = Latest(STILL_S)
         self._said: tuple[str, ...] = ()  # what the status says, for the still picture
         self._pending: int | None = None  # the price the second button names
         self._prompt = ""
@@ -99,7 +101,7 @@ class Panel:
         buttons.add_class("elumenta-buttons")
         same = heading(_("The same as a cell"), _("click to select, or %elumenta panel --cell"))
         make = widgets.VBox(
-            [self.form.box, self.cost, buttons, self.status, self.gallery.box, widgets.HTML(same), self.cell]
+            [self.form.box, widgets.HTML(same), self.cell, self.cost, buttons, self.status, self.gallery.box]
         )
         self.tabs = widgets.Tab(children=[make, self.models.box, self.jobs.box])
         for index, title in enumerate((_("Make"), _("Models"), _("Unfinished"))):
@@ -167,6 +169,7 @@ class Panel:
         if self.cell.value != value:
             self.cell.value = value
         self.generate.disabled = self.purchase.is_busy or self.line.price is None
+        self._later.ask(lambda _is_last: self._stage.do(self._still.update))
 
     def _use(self, slug: str) -> None:
         self.form.use(slug)
@@ -314,8 +317,7 @@ class Panel:
         price = str(self.line.price) if self.line.price is not None else ""
         title = " · ".join(filter(None, ["Elumenta", model.slug if model else "", price]))
         lines = [*self._said, *(f"{_('earlier')}: {result!r}" for result in self.results[1 : 1 + _EARLIER])]
-        result = self.results[0]._repr_mimebundle_() if self.results else None
-        return Picture(title, tuple(plain(line) for line in lines), self.source, result)
+        return Picture(title, tuple(plain(line) for line in lines), self.source, self.gallery.newest)
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = self._picture().bundle()

@@ -66,18 +66,24 @@ class Still:
         self.name = f"elumenta-still-{uuid.uuid4().hex[:8]}"
         self._take = take
         self._front: Shell | None = None
+        self._shown: dict[str, Bundle] = {}
 
     def show(self, front: Shell) -> None:
         """Show it below what the cell has shown."""
-        picture = self._take()
-        front.show(*picture.bundle(self.name), slot=self.name)
-        front.show(*(picture.result or _NONE), slot=f"{self.name}-result")
+        self._shown = self._bundles()
+        for slot, bundle in self._shown.items():
+            front.show(*bundle, slot=slot)
         self._front = front if front.is_live else None
 
     def update(self) -> None:
-        """Take it again. On the kernel's loop."""
+        """Take it again, and show what is new of it. On the kernel's loop."""
         if self._front is None:
             return
+        for slot, bundle in self._bundles().items():
+            if bundle != self._shown.get(slot):
+                self._shown[slot] = bundle
+                self._front.update(slot, *bundle)
+
+    def _bundles(self) -> dict[str, Bundle]:
         picture = self._take()
-        self._front.update(self.name, *picture.bundle(self.name))
-        self._front.update(f"{self.name}-result", *(picture.result or _NONE))
+        return {self.name: picture.bundle(self.name), f"{self.name}-result": picture.result or _NONE}

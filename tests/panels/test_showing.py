@@ -83,12 +83,19 @@ def test_the_style_of_the_live_panel_hides_its_own_still_and_no_other(desk, show
     assert name not in other.widget.children[0].value
 
 
+def shown_last(front):
+    """The still picture and its result as they are now."""
+    last = {slot: data for data, slot in front.updated}
+    return [last[slot] for slot in sorted(last)]
+
+
 def test_the_still_picture_follows_the_last_state_with_the_result_in_its_own_types(desk, shown, front):
     shown.form.prompt.value = "why is the sea salt"
     desk.buy(shown)
-    until(lambda: len(front.updated) >= 2)
+    until(lambda: len({slot for _data, slot in front.updated}) == 2)
+    until(lambda: "Done" in shown_last(front)[0]["text/html"])
 
-    (still, _), (result, _) = front.updated[-2:]
+    still, result = shown_last(front)
     assert "Done · 2 tokens" in still["text/html"]
     assert "SANDBOX" in result["text/markdown"]
     assert shown.results[0].text[:40] not in still["text/html"]
