@@ -36,7 +36,7 @@ NONE = {  # what has to be nothing, by run
     ),
 }  # fmt: skip
 SHOWN = (
-    "calls", "asked", "kills", "rows", "generations", "charged", "booked", "adopted", "released as lost", "granted",
+    "calls", "rounds", "fetched again", "asked", "kills", "rows", "generations", "charged", "booked", "adopted", "released as lost", "granted",
     "refused", "fullest", "spent", "accepted jobs open", "unfinished before recovery", "seconds",
 )  # fmt: skip
 
@@ -51,11 +51,16 @@ def in_a_folder(run: Any, **facts: Any) -> dict[str, Any]:
         return run(Path(folder), **facts)
 
 
-def plan(calls: int, rounds: int, kills: int, seed: int) -> list[tuple[str, str, Any, dict[str, Any]]]:
+def plan(calls: int, rounds: int, kills: int, seed: int, within_s: float) -> list[tuple[str, str, Any, dict[str, Any]]]:
     half: dict[str, Any] = {"calls": calls // 2, "seed": seed}
     dying: dict[str, Any] = {"kills": kills // 2, "seed": seed}
     return [
-        ("R1 at the ledger", "ledgers", chaos_runs.race_of_ledgers, {"rounds": rounds, "seed": seed}),
+        (
+            "R1 at the ledger",
+            "ledgers",
+            chaos_runs.race_of_ledgers,
+            {"rounds": rounds, "seed": seed, "within_s": within_s},
+        ),
         ("R2, first family", "storm", chaos_runs.storm, {**half, "dialect": "a"}),
         ("R2, second family", "storm", chaos_runs.storm, {**half, "dialect": "b"}),
         ("R3, first family", "deaths", chaos_runs.deaths, {**dying, "dialect": "a"}),
@@ -86,16 +91,17 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=1_000)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--within", type=float, default=3600, help="seconds for the races at the ledger")
+    parser.add_argument("--only", default="", help="runs whose name begins so, e.g. R2")
     given = parser.parse_args()
-    command = (
-        f"python -m bench.chaos --seed {given.seed} --calls {given.calls} --rounds {given.rounds} --kills {given.kills}"
-    )
+    command = " ".join(["python -m bench.chaos", *sys.argv[1:]])
     print(f"seed {given.seed}", flush=True)
     began, runs, bad = time.monotonic(), {}, False
-    with ThreadPoolExecutor(2) as pool:  # R1 waits for locks most of the time
+    with ThreadPoolExecutor(3) as pool:  # they wait most of the time
         waiting = {
             name: (run, pool.submit(in_a_folder, function, **facts))
-            for name, run, function, facts in plan(given.calls, given.rounds, given.kills, given.seed)
+            for name, run, function, facts in plan(given.calls, given.rounds, given.kills, given.seed, given.within)
+            if name.startswith(given.only)
         }
         for name, (run, future) in waiting.items():
             figures = future.result()
@@ -112,10 +118,11 @@ def main() -> int:
         "runs": runs,
     }
     BUILD.mkdir(exist_ok=True)
-    (BUILD / "chaos.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    (BUILD / "chaos.md").write_text(markdown(facts), encoding="utf-8")
+    name = f"chaos {given.only}".strip().replace(" ", "-")
+    (BUILD / f"{name}.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    (BUILD / f"{name}.md").write_text(markdown(facts), encoding="utf-8")
     print(markdown(facts))
-    print(f"written: {BUILD / 'chaos.json'}, {BUILD / 'chaos.md'}")
+    print(f"written: {BUILD / name}.json, {name}.md")
     return int(bad)
 
 

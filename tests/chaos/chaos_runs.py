@@ -18,7 +18,7 @@ from chaos_race import ACCOUNT, API, place
 from chaos_sessions import Later
 
 from elumenta_nb._errors import ElumentaError
-from elumenta_nb._ledger import Ledger
+from elumenta_nb._ledger import Ledger, Where
 from elumenta_nb._session import Session
 from elumenta_nb._values import Origin
 from elumenta_nb.sandbox import serve
@@ -96,7 +96,7 @@ def storm(
     threads: int = 12,
     faults: float = 0.6,
     within_s: float = 1800,
-    show: int = 10**9,
+    show: int = 400,
 ) -> dict[str, Any]:
     """R2: random calls under random faults from several kernels; then recovery; then both sides of the account."""
     home = folder / "home"
@@ -127,7 +127,10 @@ def storm(
         rounds = recovered(session)
         figures = compared(server, session.ledger(), dialect, BALANCE - server.account.balance)
         completed = figures.pop("completed rows")
-        missing = fetched(session, completed[:: max(1, len(completed) // show)])
+        delivered = {call_id for call in told for call_id, _tokens in call["results"]}
+        shown = [call_id for call_id in completed if call_id not in delivered][:show]
+        shown += sorted(delivered)[:: max(1, len(delivered) // (show // 2))]
+        missing = fetched(session, shown)
         again = compared(server, session.ledger(), dialect, BALANCE - server.account.balance)
         rows = {
             id_: session.ledger().call(id_)
@@ -143,6 +146,7 @@ def storm(
         "too many": max(0, figures["generations"] - share * kernels_at_once * threads),
         "unfinished before recovery": unfinished,
         "rounds of recovery": rounds,
+        "fetched again": len(shown),
         "not fetched again": missing,
         "changed by fetching": again["difference"] - figures["difference"],
         "told otherwise": wrong,
@@ -157,43 +161,67 @@ def storm(
 
 
 def race_of_ledgers(
-    folder: Path, *, rounds: int, seed: int, processes: int = 4, threads: int = 64, limit: int = 300
+    folder: Path,
+    *,
+    rounds: int,
+    seed: int,
+    processes: int = 4,
+    threads: int = 64,
+    limit: int = 60,
+    within_s: float = 3600,
 ) -> dict[str, Any]:
     """R1 at the ledger: in each round all threads of all processes ask at once for what only some can get."""
     url = f"sqlite:///{folder / 'ledger.db'}"
     began = time.monotonic()
+    fullest = over = held = done = 0
+
     with Ledger(url) as ledger:
-        for number in range(rounds):
-            ledger.set_budget(limit, per="notebook", account=ACCOUNT, api=API, origin=place(number))
+
+        def close(number: int) -> None:
+            """Everybody is through with this round: what its budget says, exactly."""
+            nonlocal fullest, over, held
+            state = ledger.budget_state(place(number), ACCOUNT, API)
+            assert state is not None
+            fullest = max(fullest, state.used)
+            over += max(state.used - limit, 0)
+            held += state.held
+            ledger.clear_budget(per="notebook", account=ACCOUNT, api=API, origin=place(number))
+
         base = {"what": "ledger", "url": url, "threads": threads, "rounds": rounds, "seed": seed}
         running = [started(RACE, {**base, "number": n}) for n in range(processes)]
-        most = 0
         try:
             for number in range(rounds):
                 for process in running:
-                    assert process.stdout and process.stdout.readline() == "ready\n"
+                    assert process.stdout
+                    assert process.stdout.readline() == "ready\n"
+                if number:
+                    close(number - 1)
+                if time.monotonic() - began > within_s:
+                    break
+                ledger.set_budget(limit, per="notebook", account=ACCOUNT, api=API, origin=place(number))
                 for process in running:
                     assert process.stdin
                     process.stdin.write("go\n")
                     process.stdin.flush()
-                state = ledger.budget_state(place(number), ACCOUNT, API)  # in the middle of it
-                most = max(most, state.used if state else 0)
-            told = [json.loads(process.communicate(timeout=600)[0]) for process in running]
+                done = number + 1
+            else:
+                for process in running:
+                    process.wait(600)
+                close(rounds - 1)
         finally:
             ended(running)
-        states = ledger.budgets()
-        over = sum(max(state.used - limit, 0) for state in states) + max(most - limit, 0)
+        granted = ledger.totals((), Where(api=API))[0][0]
         return {
-            "rounds": rounds,
+            "rounds": done,
             "processes": processes,
             "threads": threads,
-            "asked": rounds * processes * threads,
-            "granted": sum(one["granted"] for one in told),
-            "refused": sum(one["refused"] for one in told),
+            "asked": done * processes * threads,
+            "granted": granted,
+            "refused": done * processes * threads - granted,
             "limit of each round": limit,
-            "fullest": max(state.used for state in states),
+            "fullest": fullest,
             "tokens over a limit": over,
-            "held": sum(state.held for state in states),
+            "held": held,
             "drift": [drift.name for drift in ledger.check()],
             "seconds": round(time.monotonic() - began, 1),
         }
