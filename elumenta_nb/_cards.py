@@ -246,6 +246,8 @@ _NAMES: Final[Mapping[str, Callable[[], str]]] = {
     "fail_next": lambda: _("Generations that will fail"),
     "pending": lambda: _("Unfinished"),
     "mode": lambda: _("Mode"),
+    "calls": lambda: _("Calls"),
+    "tokens": lambda: _("Tokens"),
 }
 
 

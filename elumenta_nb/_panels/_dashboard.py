@@ -150,7 +150,7 @@ class Dashboard:
         def menu(label: str, options: list[tuple[str, Any]], value: Any) -> Any:
             layout = widgets.Layout(width="210px", margin="2px 10px 2px 0")
             return widgets.Dropdown(
-                description=label, options=options, value=value, layout=layout, style={"description_width": "72px"}
+                description=label, options=options, value=value, layout=layout, style={"description_width": "82px"}
             )
 
         def any_of(label: str, key: str) -> Any:
