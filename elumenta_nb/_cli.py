@@ -4,6 +4,7 @@ a notebook. Exit status: 0 done, 1 refused or failed, 2 the command line is wron
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(words)
+        status = _run(words)
+        sys.stdout.flush()
     except InvalidCall as error:
         return _complain(error, MISUSED)
     except ElumentaError as error:
@@ -57,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(_("Stopped."), file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `| head` has read enough; nothing may be flushed to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return status
 
 
 def _run(words: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,15 @@ def test_the_command_line_says_the_same_without_a_traceback(nowhere, monkeypatch
     said = capsys.readouterr().err
     assert said.count("ELUMENTA_HOME") == 2
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["models", "help"])
+def test_a_reader_that_has_read_enough_is_no_error(command):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "elumenta_nb", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    _out, err = process.communicate(timeout=60)
+
+    assert b"Traceback" not in err
+    assert b"BrokenPipe" not in err
