@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, to_thread
 
-from ._errors import ElumentaError, LedgerError, NotStored
+from ._errors import ElumentaError, LedgerError, NotStored, OutcomeUnknown
 from ._generation import Generation
 from ._language import gettext as _, ngettext, tokens as _tokens
-from ._ledger import Intent, Restored
+from ._ledger import Intent, Release, Restored
 from ._prices import consent, price_key
+from ._recovery import GRACE_S, find
 from ._result import Result
 from ._values import Quoted, Receipt, Settled
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from ._generation import Services
+    from ._ledger import Entry
     from ._order import Order
     from ._values import Event
 
@@ -55,6 +57,7 @@ class Engine:
         """
         results: dict[int, Result | ElumentaError] = {}
         to_buy: list[Order] = []
+        judged: set[int] = set()
         for order in orders:
             if restored := await self._restored(order, emit):
                 results[order.index] = restored
@@ -63,8 +66,8 @@ class Engine:
                     _("There is no stored result of this cell, and only stored ones may be shown."),
                     hint=_("To buy it: run it once with another reuse policy (ELUMENTA_REUSE, --reuse)"),
                 )
-            elif (joined := await self._joined(order)) is not None:
-                results[order.index] = await self._kept(Generation(self._services, joined, emit).resume())
+            elif (earlier := await self._earlier(order, judged)) is not None:
+                results[order.index] = await self._join(earlier, emit)
             else:
                 to_buy.append(order)
         if to_buy:
@@ -131,19 +134,41 @@ class Engine:
             return await self._services.account()
         return ""
 
-    async def _joined(self, order: Order) -> Order | None:
-        """An open call of an earlier run of this very cell: waiting for it is free, buying another is not."""
+    async def _earlier(self, order: Order, judged: set[int]) -> Order | OutcomeUnknown | None:
+        """An open call of an earlier run of this very cell: waiting for it is free, buying another is not.
+
+        One without an id is looked up first; while nobody knows whether it was made, it is not bought again.
+        """
         call = order.call
         if call.fresh or call.reuse == "off" or not (call.origin.cell_id or call.origin.source_hash):
             return None
-        fingerprint = self._services.store.fingerprint(call, self._services.api)
-        for row in self._services.ledger.open_calls(await self._services.account(), self._services.api):
-            if row.fingerprint != fingerprint or row.origin.run == call.origin.run:
-                continue
+        services = self._services
+        fingerprint = services.store.fingerprint(call, services.api)
+        for row in services.ledger.open_calls(await services.account(), services.api, fingerprint=fingerprint):
             same_cell = row.origin.cell_id and row.origin.cell_id == call.origin.cell_id
-            if (same_cell or row.origin.source_hash == call.origin.source_hash) and row.generation_id is not None:
-                return order.of_row(row)
+            same_source = row.origin.source_hash == call.origin.source_hash
+            if row.id in judged or row.origin.run == call.origin.run or not (same_cell or same_source):
+                continue
+            judged.add(row.id)
+            joined = order.of_row(row)
+            if joined.generation_id is not None:
+                return joined
+            try:
+                if await find(services, joined) is not None:
+                    return joined
+            except OutcomeUnknown as error:
+                return error
+            except ElumentaError as error:
+                return _not_again(row, str(error))
+            if not joined.missing or (services.ledger.now() - row.started_at).total_seconds() <= GRACE_S:
+                return _not_again(row, _("the history does not show it yet"))
+            await services.writer.release(Release(call_id=row.id, error=_("no history shows it"), lost=True))
         return None
+
+    async def _join(self, earlier: Order | OutcomeUnknown, emit: Callable[[Event], None]) -> Result | ElumentaError:
+        if isinstance(earlier, OutcomeUnknown):
+            return earlier
+        return await self._kept(Generation(self._services, earlier, emit).resume())
 
     async def _price(
         self, orders: Sequence[Order], *, max_price: int | None, confirm_above: int, emit: Callable[[Event], None]
@@ -234,3 +259,16 @@ class Engine:
     async def resume(self, orders: Sequence[Order], emit: Callable[[Event], None]) -> list[Result | ElumentaError]:
         """Wait for open calls of the ledger, whoever started them, and collect their results."""
         return await self._together([Generation(self._services, order, emit).resume() for order in orders])
+
+
+def _not_again(row: Entry, why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        _("{model}: an earlier run of this cell was cut off, and it is not known whether it was made ({why}).").format(
+            model=row.model, why=why
+        ),
+        hint=_("It is not bought twice. To look again: %elumenta recover {id}; to buy another now: --fresh").format(
+            id=row.id
+        ),
+        tokens=row.held,
+        call_id=row.id,
+    )

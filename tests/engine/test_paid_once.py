@@ -141,7 +141,7 @@ def test_a_damaged_take_is_not_shown_but_bought_again(world):
 KILLED = """
 import sys, threading, os, time
 from elumenta_nb._session import Session
-from elumenta_nb._values import Ask, Origin, Accepted
+from elumenta_nb._values import Ask, Origin, Accepted, Sent
 session = Session(api_key=sys.argv[1], base_url=sys.argv[2], home=sys.argv[3])
 def view(event):
     if isinstance(event, Accepted):
@@ -171,6 +171,47 @@ def test_a_job_survives_kill_9_and_comes_back_with_one_line(world):
     (again,) = world.buy("luma-ray2-flash", "a wave", origin=cell("v", "v"))
     assert again.reused, "the cell that was killed finds its result"
     assert world.posts() == 1
+
+
+CUT_OFF = (
+    KILLED.replace("Accepted", "Sent")
+    .replace("os.kill(", "time.sleep(0.5); os.kill(")
+    .replace("luma-ray2-flash", "photon-flash")
+)
+
+
+def test_a_cell_whose_kernel_was_killed_before_any_answer_is_not_bought_again(world):
+    """A picture is answered when it is done: until then the kernel knows no id, and the ledger only the intent."""
+    world.server.fault("slow", path="/generate", method="POST", seconds=2.0)
+    subprocess.run(
+        [sys.executable, "-c", CUT_OFF, world.server.api_key, world.server.url, str(world.home)],
+        capture_output=True,
+        timeout=60,
+    )
+
+    world.session = world.new_session()
+    (joined,) = world.buy("photon-flash", "a wave", origin=cell("v", "v"))
+
+    assert joined.path.stat().st_size > 0
+    assert world.posts() == 1
+    assert world.charged == world.booked == 1
+    assert world.session.jobs().empty
+
+
+def test_a_cell_whose_call_nobody_knows_is_bought_again_only_on_purpose(world):
+    world.server.fault("drop_before", path="/generate", method="POST")
+    with pytest.raises(el.OutcomeUnknown):
+        world.buy("gpt-5", origin=cell())
+
+    with pytest.raises(el.OutcomeUnknown, match="earlier run of this cell") as caught:
+        world.buy("gpt-5", origin=cell())
+
+    assert "--fresh" in caught.value.hint
+    assert world.posts() == 1
+    (bought,) = world.buy("gpt-5", origin=cell(), fresh=True)
+    assert world.charged == world.booked == bought.tokens == 2
+    (again,) = world.buy("gpt-5", origin=cell())
+    assert again.reused
 
 
 def test_a_cell_run_again_while_its_job_is_open_joins_it(world):
