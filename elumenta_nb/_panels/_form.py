@@ -14,7 +14,7 @@ import ipywidgets as widgets
 from elumenta_nb._asks import refer
 from elumenta_nb._catalog import Category, Model, catalog
 from elumenta_nb._errors import BadParam
-from elumenta_nb._language import gettext as _, ngettext
+from elumenta_nb._language import gettext as _
 from elumenta_nb._options import variable
 from elumenta_nb._values import Ask
 
@@ -234,9 +234,8 @@ class Form:
                     control.write(kept[name])
             control.widget.observe(self._handler(lambda _change: self._changed()), "value")
         self.params.children = [*(control.box for control in self.controls.values()), self.name]
-        wish = self._chosen.prompt or self.row.prompt
-        self.prompt.placeholder = _PROMPTS[wish]()
-        self.prompt.layout.display = "none" if wish == "none" else None
+        self.prompt.placeholder = _PROMPTS[self._wish]()
+        self.prompt.layout.display = None if self.has_prompt else "none"
 
     def offer(self) -> None:
         """Offer the results there are now to the inputs."""
@@ -247,7 +246,12 @@ class Form:
 
     @property
     def has_prompt(self) -> bool:
-        return self._chosen is not None and (self._chosen.prompt or self.row.prompt) != "none"
+        return self._wish != "none"
+
+    @property
+    def _wish(self) -> str:
+        """Whether the model wants a prompt: ``required``, ``optional`` or ``none``."""
+        return (self._chosen.prompt if self._chosen else "") or self.row.prompt
 
     @property
     def words(self) -> str:
@@ -262,6 +266,15 @@ class Form:
             return variable(name) if name else ""
         except ValueError:
             raise BadParam(_("{name!r} cannot be a variable: letters, digits and _ only.").format(name=name)) from None
+
+    def check(self) -> None:
+        """What is missing in the form itself. Raises `BadParam`."""
+        self.out  # noqa: B018 - raises for a name that cannot be bound
+        if self._chosen is not None and self._wish == "required" and not self.words.strip():
+            raise BadParam(
+                _("{model} needs a prompt, and it is empty.").format(model=self._chosen.slug),
+                hint=_("Write it in the field Prompt."),
+            )
 
     def ask(self, *, max_price: int | None = None) -> Ask:
         """What is asked for. Raises `BadParam` for no model, and for an input that cannot be told apart."""
@@ -297,6 +310,3 @@ class Form:
             out=out if out.isidentifier() else "",
             max_price=max_price,
         )
-
-    def count_shown(self) -> str:
-        return ngettext("{n} model", "{n} models", len(self.model.options))

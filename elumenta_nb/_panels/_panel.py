@@ -233,7 +233,7 @@ class Panel:
     def _checked(self) -> tuple[Ask, int]:
         if self.line.price is None:
             raise BadParam(_("The price is not known yet, so nothing is sent."))
-        self.form.out  # noqa: B018 - raises for a name that cannot be bound
+        self.form.check()
         return self.ask(), self.line.price.high
 
     def _stop(self) -> None:
