@@ -137,6 +137,7 @@ class Server:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,  # the application tells the sandbox's own clock
                 timeout_keep_alive=75,
             )
         )
