@@ -43,7 +43,7 @@ def test_an_error_card_is_russian_and_its_class_english(run):
     name, _colon, rest = card_of(caught.value).partition(":")
     assert name == "BadParam"
     assert "не принимает" in rest
-    assert "Не списано." in rest
+    assert "Ничего не списано." in rest
 
 
 def test_a_dear_cell_asks_in_russian(run):
