@@ -266,7 +266,7 @@ def rate_of(plan: str | None = None, package: str | None = None, rate: str | int
         )
     per_token = Decimal(item.rubles) / item.tokens
     basis = _("{name}: {rubles} ₽ for {n} tokens, {rate} ₽ a token").format(
-        name=item.name, rubles=number(item.rubles), n=number(item.tokens), rate=per_token.quantize(_KOPECK)
+        name=item.name, rubles=number(item.rubles), n=number(item.tokens), rate=number(per_token, 2)
     )
     return Rate(per_token, basis)
 
@@ -281,7 +281,9 @@ def _given(rate: str | int | Decimal) -> Rate:
             _("A rate is roubles per token as a text or a Decimal, not {value!r}.").format(value=rate),
             hint='rate="1.15"',
         )
-    return Rate(value, _("{rate} ₽ a token, as given").format(rate=value))
+    return Rate(
+        value, _("{rate} ₽ a token, as given").format(rate=number(value, max(2, -int(value.as_tuple().exponent))))
+    )
 
 
 def with_rubles(frame: pd.DataFrame, rate: Rate) -> pd.DataFrame:
