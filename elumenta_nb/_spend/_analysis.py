@@ -281,9 +281,8 @@ def _given(rate: str | int | Decimal) -> Rate:
             _("A rate is roubles per token as a text or a Decimal, not {value!r}.").format(value=rate),
             hint='rate="1.15"',
         )
-    return Rate(
-        value, _("{rate} ₽ a token, as given").format(rate=number(value, max(2, -int(value.as_tuple().exponent))))
-    )
+    digits = min(max(2, -int(value.as_tuple().exponent)), 9)
+    return Rate(value, _("{rate} ₽ a token, as given").format(rate=number(value, digits)))
 
 
 def with_rubles(frame: pd.DataFrame, rate: Rate) -> pd.DataFrame:
