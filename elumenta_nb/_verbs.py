@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from . import _cards, _receipt
 from ._asks import ask_of
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._parser import Line
     from ._result import Result
     from ._session import Session
+    from ._shell import Shell
     from ._values import Origin
 
 __all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "about", "help_page", "perform", "status"]
@@ -208,12 +209,12 @@ def _dashboard(_desk: Desk, _line: Line) -> Any:
 
 
 def _panel(desk: Desk, line: Line) -> Any:
-    from ._panels import last_source, panel
+    from ._panels import last_source, panel_of
 
     if line["cell"]:
         desk.shell.next_cell(last_source())
         return None
-    return panel(line.words[0] if line.words else None)
+    return panel_of(lambda: desk.session, cast("Shell", desk.shell), line.words[0] if line.words else None)
 
 
 def _login(desk: Desk, line: Line) -> Card:

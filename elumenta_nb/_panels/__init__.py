@@ -18,7 +18,10 @@ from ._panel import Panel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Dashboard", "JobsPanel", "Panel", "dashboard", "jobs_panel", "last_source", "panel"]
+    from elumenta_nb._session import Session
+    from elumenta_nb._shell import Shell
+
+__all__ = ["Dashboard", "JobsPanel", "Panel", "dashboard", "jobs_panel", "last_source", "panel", "panel_of"]
 
 _last: Callable[[], Panel | None] = lambda: None  # noqa: E731 - a dead reference
 
@@ -29,6 +32,13 @@ def panel(category: str | None = None, *, model: str | None = None) -> Panel:
     The click is the consent to the price shown; a dear one asks for a second. Calls run in the background, and their
     results are in `.results`, newest first.
     """
+    return panel_of(current, here(), category, model=model)
+
+
+def panel_of(
+    session: Callable[[], Session], front: Shell | None, category: str | None = None, *, model: str | None = None
+) -> Panel:
+    """As `panel`, of this session and in this front end."""
     global _last  # noqa: PLW0603 - the panel that %elumenta panel --cell speaks of
     name = None
     if category is not None:
@@ -39,7 +49,7 @@ def panel(category: str | None = None, *, model: str | None = None) -> Panel:
                 hint=_("Categories: {names}").format(names=", ".join(catalog().categories)),
             )
         name = row.name
-    made = Panel(current, here(), category=name, model=model)
+    made = Panel(session, front, category=name, model=model)
     _last = ref(made)
     return made
 

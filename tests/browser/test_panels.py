@@ -11,7 +11,6 @@ from lab import THEMES, browser_page, open_notebook, run_all, running
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 OPEN = """%load_ext elumenta_nb
-import os
 import elumenta_nb as el
 # as slow as the real ones, tenfold: there is something to see and to stop
 server = el.sandbox.serve(time_scale=0.1)
@@ -188,9 +187,10 @@ def test_errors_a_dear_price_a_double_click_and_two_panels(lab):
 
 def test_a_narrow_panel_fits_and_works_by_keyboard(lab):
     lab.theme("light")
-    with browser_page(width=560, height=1900) as page:
+    with browser_page(width=1280, height=1900) as page:
         panel, _errors = started(page, lab, "el.panel('image', model='dall-e-3')")
         page.keyboard.press("Control+b")  # the file browser away
+        page.set_viewport_size({"width": 560, "height": 1900})
         page.wait_for_timeout(800)
         wide = panel.evaluate("panel => [panel.scrollWidth, panel.clientWidth]")
         panel.get_by_label("Prompt", exact=True).click()
