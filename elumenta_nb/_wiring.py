@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from ._config import Settings, load
-from ._errors import BadReply, ElumentaError, NoKey, NotFound, PlanRequired, Rejected, ServerError
+from ._errors import BadReply, ElumentaError, NoKey, NotFound, PlanRequired, Rejected
 from ._keys import Secret, check_key
 from ._language import gettext as _
 from ._runtime import Runtime
@@ -189,9 +189,9 @@ class Wiring:
         return self._account
 
     async def _told_account(self, services: Services) -> str:
-        try:
+        try:  # a server in trouble is an error: under another name the rows of today would not be found tomorrow
             self._profile = await services.client.profile()
-        except (BadReply, NotFound, PlanRequired, Rejected, ServerError):
+        except (BadReply, NotFound, PlanRequired, Rejected):
             self._profile = None
         if self._profile is not None and self._profile.id:
             return self._profile.id

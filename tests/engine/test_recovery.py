@@ -189,6 +189,19 @@ def test_a_stop_while_a_refused_call_waits_to_be_sent_again_has_nothing_to_look_
     assert world.session.jobs().empty
 
 
+def test_while_the_server_does_not_say_whose_the_key_is_nothing_is_bought(world):
+    """Booked under another name, the call would be nobody's for the next kernel: not recovered, in no budget."""
+    world.server.fault("status", code=500, path="/user/me", times=50)
+
+    with pytest.raises(el.ServerError):
+        world.buy("gpt-5")
+    assert world.posts() == 0
+    world.server.faults.clear()
+    (result,) = world.buy("gpt-5")
+
+    assert world.session.ledger().call(result.id).account == "1"
+
+
 @pytest.mark.parametrize("hours", [-5, 3])
 def test_a_server_whose_clock_is_wrong_is_understood(world_of, hours):
     world = world_of(clock=lambda: time.time() + hours * 3600)
