@@ -202,10 +202,11 @@ def _tag(desk: Desk, line: Line) -> Card:
     return _cards.tags(desk.session.tags)
 
 
-def _dashboard(_desk: Desk, _line: Line) -> Any:
-    from ._panels import dashboard
+def _dashboard(desk: Desk, _line: Line) -> Any:
+    from ._panels import Dashboard
+    from ._surroundings import is_live
 
-    return dashboard()
+    return Dashboard(desk.session, shell=cast("Shell", desk.shell), live=is_live())
 
 
 def _panel(desk: Desk, line: Line) -> Any:

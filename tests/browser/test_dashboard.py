@@ -66,7 +66,7 @@ def test_charts_are_drawn_offline_and_filters_move_the_figures(lab, theme):
         )
         pictures = spent(page)
         page.locator(".elumenta-filter-group select").select_option(label="cell")
-        page.get_by_text("hero picture · shop.ipynb").first.wait_for()
+        page.locator(".elumenta-dashboard svg").get_by_text("hero picture · shop.ipynb").first.wait_for()
         page.wait_for_timeout(500)
         shoot(page, f"dashboard-narrow-{theme}", 760)
         hidden = page.locator("[class^=elumenta-still]").first.is_hidden()
