@@ -5,6 +5,7 @@ a notebook. Exit status: 0 done, 1 refused or failed, 2 the command line is wron
 from __future__ import annotations
 
 import os
+import io
 import re
 import sys
 from pathlib import Path
@@ -49,6 +50,9 @@ INTERRUPTED: Final = 130  # what shells expect after Ctrl-C
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a letter shows "?" in its place
     try:
         status = _run(words)
         sys.stdout.flush()

@@ -87,3 +87,19 @@ def test_tables_made_at_import_follow_the_language():
     language.set_language("en")
 
     assert (russian, option.wants()) == ("целое число", "a whole number")
+
+
+def test_a_terminal_without_the_letters_still_gets_its_answer():
+    env = os.environ | {"ELUMENTA_LANG": "ru", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", "elumenta_nb", "help"], env=env, capture_output=True, timeout=60)
+
+    assert done.returncode == 0
+    assert b"elumenta-nb COMMAND -h" in done.stdout
+
+
+def test_the_command_line_speaks_russian():
+    env = os.environ | {"ELUMENTA_LANG": "ru", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-m", "elumenta_nb", "nosuch"], env=env, capture_output=True, timeout=60)
+
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("BadParam: Нет команды 'nosuch'.")
