@@ -4,8 +4,8 @@ a notebook. Exit status: 0 done, 1 refused or failed, 2 the command line is wron
 
 from __future__ import annotations
 
-import os
 import io
+import os
 import re
 import sys
 from pathlib import Path
