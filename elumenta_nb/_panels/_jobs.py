@@ -50,7 +50,7 @@ class Jobs:
         self._stage = stage
         self._changed = changed
         self._listed = listed
-        self._looks = Latest(0.0)
+        self._looks = Latest(stage, 0.0)
         self._lock = threading.Lock()
         self._is_busy = False
         self._rows: tuple[Entry, ...] = ()

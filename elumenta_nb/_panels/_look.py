@@ -45,7 +45,7 @@ CSS: Final = """
   outline: 2px solid var(--jp-brand-color1, Highlight); outline-offset: 1px; }
 .elumenta-panel .elumenta-buttons { flex-flow: row wrap; gap: 8px; margin: 6px 0 2px; align-items: center; overflow: visible; }
 .elumenta-panel .elumenta-buttons .jupyter-button { margin: 0; flex: 0 0 auto; }
-.elumenta-panel .elumenta-params { grid-template-columns: repeat(auto-fill, minmax(min(270px, 100%), 1fr)); grid-gap: 2px 18px;
+.elumenta-panel .elumenta-params { grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)); grid-gap: 2px 18px;
   overflow: hidden; }
 .elumenta-panel .elumenta-params > .widget-vbox { overflow: hidden; }
 .elumenta-panel .elumenta-help { margin: -3px 2px 6px 130px; line-height: 1.3; font-size: 12px; color: var(--jp-ui-font-color2, GrayText); }

@@ -60,7 +60,7 @@ class Panel:
         self._place = _place(front)
         self._stage = Stage(front.loop() if front is not None else None, self._failed)
         self._still = Still(self._picture)
-        self._later = Latest(STILL_S)
+        self._later = Latest(self._stage, STILL_S)
         self._said: tuple[str, ...] = ()  # what the status says, for the still picture
         self._pending: int | None = None  # the price the second button names
         self._prompt = ""
@@ -77,7 +77,7 @@ class Panel:
             self.form.category.value = category
         self.line.refresh()
         self.jobs.refresh()
-        threading.Thread(target=self._serve, name="elumenta models", daemon=True).start()
+        threading.Thread(target=self._stage.behind, args=(self._serve,), name="elumenta models", daemon=True).start()
 
     def _build(self) -> None:
         self.form = Form(lambda: self._names, changed=self._changed, told=self._told)
@@ -135,16 +135,10 @@ class Panel:
         """What the server lists, asked for behind the panel."""
         try:
             session = self._session()
-            if session.mode == "only":
-                return
-            served = session.served_models()
+            served = session.served_models() if session.mode != "only" else {}
         except ElumentaError as error:
             said = _said(error)
             self._stage.do(lambda: self._say(*said))
-            return
-        except Exception as error:  # noqa: BLE001 - a thread's error would be lost in a log
-            unexpected = error
-            self._stage.do(lambda: self._failed(unexpected))
             return
         if served:
             self._stage.do(lambda: self.form.serve(served))
@@ -198,7 +192,7 @@ class Panel:
             self._pending = price.high
             self.consent.description = _("Yes, spend {tokens}").format(tokens=tokens(price.high))
             self._show(self.consent, is_there=True)
-            limit = tokens(self.line.purse.confirm_above)
+            limit = tokens(self.line.confirm_above)
             self._say(
                 "warn",
                 _("This costs {price}.").format(price=price),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from elumenta_nb._errors import ElumentaError
@@ -51,7 +51,6 @@ class Purse:
     mode: str = ""
     balance: int | None = None
     budgets: tuple[tuple[int, int, str], ...] = ()
-    confirm_above: int = 0
 
 
 class PriceLine:
@@ -70,8 +69,8 @@ class PriceLine:
         self._stage = stage
         self._html = html
         self._told = told
-        self._quotes = Latest(DELAY_S)
-        self._purses = Latest(0.0)
+        self._quotes = Latest(stage, DELAY_S)
+        self._purses = Latest(stage, 0.0)
         self._failed: tuple[str, ...] = ()
         self.price: Price | None = None
         self.purse = Purse()
@@ -79,8 +78,16 @@ class PriceLine:
     @property
     def is_dear(self) -> bool:
         """Whether this price needs a second yes."""
-        limit = self.purse.confirm_above
+        limit = self.confirm_above
         return self.price is not None and bool(limit) and self.price.high > limit
+
+    @property
+    def confirm_above(self) -> int:
+        """From how many Elumenta tokens on a second yes is asked for; 0 is never. Nothing is asked over the network."""
+        try:
+            return self._session().settings.confirm_above
+        except ElumentaError:  # nothing can be bought then
+            return 0
 
     def begin(self, model: Model | None, make: Callable[[], Ask]) -> None:
         """The parameters changed: show the range of the model and ask for the price of exactly this."""
@@ -151,17 +158,11 @@ def look(session: Callable[[], Session], origin: Origin) -> Purse:
     found = Purse()
     try:
         now = session()
-        found = Purse(mode=now.mode, confirm_above=now.settings.confirm_above)
+        found = Purse(mode=now.mode)
         if now.mode == "only":
             return found
-        balance = now.balance().tokens
-        found = Purse(mode=now.mode, confirm_above=now.settings.confirm_above, balance=balance)
-        return Purse(
-            mode=now.mode,
-            confirm_above=now.settings.confirm_above,
-            balance=balance,
-            budgets=_budgets(now, origin),
-        )
+        found = replace(found, balance=now.balance().tokens)
+        return replace(found, budgets=_budgets(now, origin))
     except ElumentaError:
         return found
 

@@ -60,6 +60,14 @@ class Stage:
 
         return handle
 
+    def behind(self, work: Callable[[], None]) -> None:
+        """Do work of a thread of its own; what it raises is shown, not lost in a log."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - as below
+            told = error
+            self.do(lambda: self._failed(told))
+
     def _try(self, change: Callable[[], None]) -> None:
         try:
             change()
@@ -70,7 +78,8 @@ class Stage:
 class Latest:
     """Does the last of several wishes, a moment after it was made, on a thread of its own."""
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, stage: Stage, delay_s: float) -> None:
+        self._stage = stage
         self._delay_s = delay_s
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -83,6 +92,8 @@ class Latest:
             mine = self._wish
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = threading.Timer(self._delay_s, work, args=(lambda: self._wish == mine,))
+            self._timer = threading.Timer(
+                self._delay_s, self._stage.behind, args=(lambda: work(lambda: self._wish == mine),)
+            )
             self._timer.daemon = True
             self._timer.start()

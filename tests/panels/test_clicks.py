@@ -87,6 +87,7 @@ def test_a_click_is_seen_at_once_and_the_button_keeps_its_name(desk, text):
     assert not is_there(text.stop)
 
 
+@pytest.mark.slow
 def test_a_dear_one_takes_a_second_button_that_names_the_price(desk):
     panel = desk.panel("video", "veo-3.1")
     desk.fill(panel, prompt="a city", audio=True)
@@ -101,6 +102,26 @@ def test_a_dear_one_takes_a_second_button_that_names_the_price(desk):
     until(lambda: not panel.purchase.is_busy)
     assert desk.charged == 334
     assert not is_there(panel.consent)
+
+
+def test_a_quick_click_does_not_get_around_the_second_yes(desk_of):
+    gate = threading.Event()
+
+    class Late(QuickSession):
+        def balance(self):
+            gate.wait(10)
+            return super().balance()
+
+    desk = desk_of(kind=Late)
+    desk.session.change(confirm_above=1)
+    panel = Panel(lambda: desk.session, None, category="text", model="gpt-5", namespace={})
+    panel.form.prompt.value = "one"
+    panel.generate.click()
+    gate.set()
+
+    assert is_there(panel.consent)
+    assert not panel.purchase.is_busy
+    assert desk.posts() == 0
 
 
 def test_a_consent_does_not_outlive_its_price(desk):

@@ -223,13 +223,21 @@ def test_a_change_that_fails_is_told():
 
 def test_only_the_last_of_quick_wishes_is_done():
     done: list[int] = []
-    latest = Latest(0.05)
+    latest = Latest(Stage(None, done.append), 0.05)
     for at in range(5):
         latest.ask(lambda is_last, at=at: done.append(at) if is_last() else None)
     until(lambda: done)
     time.sleep(0.1)
 
     assert done == [4]
+
+
+def test_what_goes_wrong_behind_a_panel_is_told():
+    told: list[Exception] = []
+    Latest(Stage(None, told.append), 0.0).ask(lambda _is_last: 1 / 0)
+    until(lambda: told)
+
+    assert isinstance(told[0], ZeroDivisionError)
 
 
 class Seen:
