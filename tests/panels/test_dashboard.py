@@ -194,3 +194,18 @@ def test_it_is_painted_in_time_at_ten_thousand_calls(session):
         taken.append(time.perf_counter() - began)
 
     assert statistics.median(taken) < 4
+
+
+def test_a_past_is_written_once_and_taken_from_the_balance(past):
+    told = past.sandbox("past")
+
+    assert told == {"calls": 255, "tokens": 915, "balance": 585}
+    assert past.balance().tokens == 1500 - past.spend()["tokens"].sum() == 585
+    assert past.ledger().check() == []
+
+
+def test_a_past_is_not_put_before_real_calls(session):
+    el.generate("gpt-5-nano", "hello")
+    with pytest.raises(el.ConfigError, match="holds calls already"):
+        session.sandbox("past")
+    assert len(session.spend()) == 1
