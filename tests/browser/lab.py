@@ -171,15 +171,22 @@ def menu(page: Page, title: str, item: str) -> None:
 
 
 def run_all(page: Page, *, timeout_s: float = 240) -> None:
-    """Clear what was saved, Run > Run All Cells by the menu, and wait until every cell has its number."""
+    """Clear what was saved, Run > Run All Cells by the menu, and wait until every cell has its number.
+
+    A cell that fails ends the run: its error is raised with what it said.
+    """
     menu(page, "Edit", "Clear Outputs of All Cells")
     menu(page, "Run", "Run All Cells")
     page.wait_for_function(
         """() => {
             const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
             const status = document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status;
-            return prompts.length && status === 'idle' && prompts.every(text => /\\d/.test(text));
+            const failed = document.querySelector("[data-mime-type='application/vnd.jupyter.error']");
+            return prompts.length && status === 'idle' && (failed || prompts.every(text => /\\d/.test(text)));
         }""",
         timeout=timeout_s * 1000,
     )
+    failed = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+    if failed:
+        raise AssertionError(f"a cell failed: {failed[0][-2000:]}")
     page.wait_for_timeout(1500)  # the last outputs are drawn
