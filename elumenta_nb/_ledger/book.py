@@ -299,19 +299,38 @@ class Book:
         self._learn(tx, change, item.generation_id)
 
     def _learn(self, tx: Tx, change: Change, generation: GenerationId | None) -> None:
-        """Keep the id, the first one told. A row of `elsewhere` that had it was this call, and is emptied."""
-        if generation is None or change.has_id:
+        """Keep the id that the server told for this call.
+
+        Only a claim (an id found in the history) can be wrong: it gives way to what an answer says. A row of
+        `elsewhere` that had the id was this call, and is emptied.
+        """
+        if generation is None:
             return
+        key = split_id(generation)[:2]
+        if change.has_id:
+            if key == (change.generation_no, change.generation_name) or not change.flags & Flag.ADOPTED:
+                return
+            change.flags &= ~Flag.ADOPTED
         change.learn(generation)
-        key = (change.generation_no, change.generation_name)
-        owners = self._owners(tx, change.place.api, change.place.account, [key])
-        for other in [id_ for id_, _key, source in owners if source == ELSEWHERE]:
-            merged = self._read(tx, [other])
-            merged[other].status, merged[other].tokens, merged[other].held = int(State.CANCELLED), 0, 0
-            merged[other].generation_no = merged[other].generation_name = None
-            merged[other].error = _("this is call {id}").format(id=change.id)
-            merged[other].touched = True
-            self._write(tx, merged.values(), Purse(tx, (), 0))
+        for other, _key, source in self._owners(tx, change.place.api, change.place.account, [key]):
+            if other != change.id:
+                self._give_up(tx, other, change.id, is_elsewhere=source == ELSEWHERE)
+
+    def _give_up(self, tx: Tx, other: int, owner: int, *, is_elsewhere: bool) -> None:
+        """A row whose generation was told to be another call's: one spent elsewhere is emptied, a claim is undone."""
+        changes = self._read(tx, [other])
+        change = changes[other]
+        if not is_elsewhere and not change.flags & Flag.ADOPTED:
+            return  # both were told it by the server: not ours to judge
+        change.status, change.tokens, change.held = int(State.CANCELLED), 0, 0
+        if not is_elsewhere:
+            change.status, change.held, change.ended_us = int(State.UNKNOWN), change.quoted, None
+            change.flags &= ~(Flag.ADOPTED | Flag.ESTIMATED)
+        change.generation_no = change.generation_name = None
+        change.error = _("this is call {id}").format(id=owner)
+        change.touched = True
+        now_us = self._database.now_us()
+        self._write(tx, changes.values(), Purse(tx, (), 0) if is_elsewhere else self._purse(tx, changes.values(), now_us))
 
     def _learn_price(self, tx: Tx, change: Change) -> None:
         """The highest charge seen for these parameters: what the next call of them holds at least."""

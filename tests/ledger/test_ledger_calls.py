@@ -194,6 +194,35 @@ def test_a_generation_is_claimed_once(ledger):
     assert ledger.claim([(second, 101)]) == [False]
 
 
+def test_a_claim_gives_way_to_what_the_server_tells_the_call_it_belongs_to(ledger):
+    ledger.set_budget(100, per="notebook", account="7", api=LIVE, origin=HERE)
+    wrong, right = reserve(ledger), reserve(ledger)
+    ledger.doubt([(wrong, "no answer")])
+    assert ledger.claim([(wrong, 99)]) == [True]
+    ledger.settle([Settlement(call_id=wrong, tokens=13, generation_id=99)])
+
+    ledger.settle([Settlement(call_id=right, tokens=13, generation_id=99)])
+
+    undone, owner = ledger.call(wrong), ledger.call(right)
+    assert (undone.status, undone.tokens, undone.held, undone.generation_id) == ("unknown", 0, 13, None)
+    assert (owner.status, owner.tokens, owner.generation_id) == ("completed", 13, 99)
+    (budget,) = ledger.budgets(account="7", api=LIVE)
+    assert (budget.spent, budget.held) == (13, 13)
+    assert ledger.check() == []
+
+
+def test_a_call_that_claimed_another_s_generation_learns_its_own(ledger):
+    call_id, other = reserve(ledger), reserve(ledger)
+    ledger.doubt([(call_id, "no answer")])
+    ledger.claim([(call_id, 99)])
+
+    ledger.settle([Settlement(call_id=call_id, tokens=13, generation_id=98)])
+    assert ledger.claim([(other, 99)]) == [True]
+
+    assert ledger.call(call_id).generation_id == 98
+    assert not ledger.call(call_id).adopted
+
+
 @pytest.mark.parametrize("generation", [0, 7, 2**62, 2**70, "7", "007", "gen_a1", "ключ", ""])
 def test_an_id_comes_back_as_it_was_given(ledger, generation):
     call_id = reserve(ledger)
