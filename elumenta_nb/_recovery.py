@@ -143,8 +143,6 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
         return None
     reply = free[ours]
     assert reply.id is not None
-    if order.is_settled:  # a charge without a name: it gets its name with the figure
-        return reply
     if not await services.writer.claim(order.call_id, reply.id):
         return None  # another kernel was quicker: look again
     order.generation_id = reply.id

@@ -222,7 +222,10 @@ class Book:
             return False
         if change.has_id and (change.generation_no, change.generation_name) != (number, name):
             return False
-        if not self._accept(tx, change, now_us, generation):
+        if change.status == State.COMPLETED and not change.has_id:  # a charge without a name gets its name
+            change.learn(generation)
+            change.touched = True
+        elif not self._accept(tx, change, now_us, generation):
             return False
         change.flags |= Flag.ADOPTED
         # Written at once: the next claim of the same list must see it.

@@ -211,6 +211,19 @@ def test_a_claim_gives_way_to_what_the_server_tells_the_call_it_belongs_to(ledge
     assert ledger.check() == []
 
 
+def test_a_charge_without_a_name_claims_one_that_nobody_has(ledger):
+    nameless, other = reserve(ledger), reserve(ledger)
+    ledger.settle([Settlement(call_id=nameless, tokens=None)])
+    ledger.accept([(other, 99)])
+
+    assert ledger.claim([(nameless, 99)]) == [False]
+    assert ledger.claim([(nameless, 98)]) == [True]
+
+    entry = ledger.call(nameless)
+    assert (entry.status, entry.tokens, entry.generation_id) == ("completed", 13, 98)
+    assert ledger.check() == []
+
+
 def test_a_call_that_claimed_another_s_generation_learns_its_own(ledger):
     call_id, other = reserve(ledger), reserve(ledger)
     ledger.doubt([(call_id, "no answer")])
