@@ -186,7 +186,9 @@ class Generation:
 
     async def _failed(self, why: str, error: ElumentaError | None = None) -> GenerationFailed:
         failed = GenerationFailed(
-            _("{model} failed, not charged: {why}").format(model=self._order.what, why=why or _("the server gave no reason")),
+            _("{model} failed, not charged: {why}").format(
+                model=self._order.what, why=why or _("the server gave no reason")
+            ),
             hint=_("Change the prompt, or try again later."),
             tokens=0,
             call_id=self._order.call_id,

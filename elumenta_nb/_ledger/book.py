@@ -333,7 +333,9 @@ class Book:
         change.error = _("this is call {id}").format(id=owner)
         change.touched = True
         now_us = self._database.now_us()
-        self._write(tx, changes.values(), Purse(tx, (), 0) if is_elsewhere else self._purse(tx, changes.values(), now_us))
+        self._write(
+            tx, changes.values(), Purse(tx, (), 0) if is_elsewhere else self._purse(tx, changes.values(), now_us)
+        )
 
     def _learn_price(self, tx: Tx, change: Change) -> None:
         """The highest charge seen for these parameters: what the next call of them holds at least."""

@@ -119,7 +119,14 @@ def test_quote_models_history_and_stats(server):
     assert el.quote("dall-e-3", count=3, size="1792x1024", quality="hd").tokens == 39
     assert sent(server) == 0
     assert el.models().groupby("category").size().to_dict() == {
-        "text": 12, "image": 10, "video": 7, "music": 2, "tts": 6, "stt": 3, "audio-tools": 5, "image-tools": 7,
+        "text": 12,
+        "image": 10,
+        "video": 7,
+        "music": 2,
+        "tts": 6,
+        "stt": 3,
+        "audio-tools": 5,
+        "image-tools": 7,
     }
     assert el.models("image", tier="Starter").index.tolist() == ["photon-flash", "dall-e-3"]
     assert el.models(text="luma ray2 flash").index.tolist() == ["luma-ray2-flash"]

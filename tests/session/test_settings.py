@@ -42,7 +42,9 @@ def test_argument_beats_environment_beats_user_file_beats_default(tmp_path):
     assert explained["base_url"] == "default"
 
 
-@pytest.mark.parametrize("line", ['base_url = "https://evil.example/api"', 'api_key = "nb_x1234567"', 'home = "/tmp/x"'])
+@pytest.mark.parametrize(
+    "line", ['base_url = "https://evil.example/api"', 'api_key = "nb_x1234567"', 'home = "/tmp/x"']
+)
 def test_somebody_elses_project_file_cannot_send_the_key_elsewhere(tmp_path, line):
     (tmp_path / "pyproject.toml").write_text(f"[tool.elumenta]\n{line}\n")
 
