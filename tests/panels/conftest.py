@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from panel_making import QuickSession, until
 
 from elumenta_nb._panels import Panel
 from elumenta_nb._session import Session
 from elumenta_nb._values import Ask, Origin
 from elumenta_nb.sandbox import serve
-
-
-class QuickSession(Session):
-    """Waits a twentieth of what it should."""
-
-    @staticmethod
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(seconds / 20)
-
-
-def until(condition: Callable[[], Any], timeout_s: float = 20) -> Any:
-    """Wait for it, as a person looks at a panel."""
-    ends = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.01)
-    return found
 
 
 class Desk:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import QuickSession, until
+from panel_making import QuickSession, until
 
 import elumenta_nb as el
 from elumenta_nb._panels import Panel

@@ -6,7 +6,7 @@ import threading
 
 import ipywidgets as widgets
 import pytest
-from conftest import QuickSession, until
+from panel_making import QuickSession, until
 
 from elumenta_nb._catalog import Model, catalog
 from elumenta_nb._panels import Panel

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import until
 from IPython.core.interactiveshell import InteractiveShell
+from panel_making import until
 from traitlets.config import Config
 
 import elumenta_nb as el
