@@ -17,6 +17,8 @@ from elumenta_nb._catalog import catalog
 from elumenta_nb._magics import ElumentaMagics
 from elumenta_nb._values import Ask, Origin
 
+pytestmark = pytest.mark.slow  # a minute of real HTTP: `make test`, not `make test-quick`
+
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # category: model, prompt, options
     "text": ("gpt-5", "why is the sea salt", {"system": "brief", "temperature": 0.2}),
     "image": ("dall-e-3", "a lighthouse", {"size": "1024x1024", "format": "png"}),

@@ -13,6 +13,8 @@ import pytest
 import elumenta_nb as el
 from elumenta_nb._values import Ask, Origin
 
+pytestmark = pytest.mark.slow  # a minute of real HTTP: `make test`, not `make test-quick`
+
 
 def recording(folder: Path) -> Path:
     path = folder / "call.wav"

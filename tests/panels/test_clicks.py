@@ -16,6 +16,8 @@ from elumenta_nb._panels._purchase import DOUBLE_CLICK_S, Purchase
 from elumenta_nb._values import Ask
 from elumenta_nb.sandbox import serve
 
+pytestmark = pytest.mark.slow  # real calls: `make test`, not `make test-quick`
+
 
 def said(panel: Panel) -> str:
     return html.unescape(panel.status.value)

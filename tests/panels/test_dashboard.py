@@ -15,6 +15,8 @@ from elumenta_nb._ledger import Intent, Ledger, Settlement, Where
 from elumenta_nb._panels import Dashboard
 from elumenta_nb._values import Origin
 
+pytestmark = pytest.mark.slow  # real calls: `make test`, not `make test-quick`
+
 
 class Screen:
     """What a shell shows, kept."""
