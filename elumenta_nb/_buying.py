@@ -76,7 +76,7 @@ class Buying(Wiring):
         if self._served_at is None or now - self._served_at > MODELS_FRESH_S:
             try:
                 told = runtime.call(self.services().client.models)
-            except (ElumentaError, NotImplementedError):
+            except ElumentaError:
                 told = []
             self._served = {model.slug: model for model in told}
             self._served_at = now
