@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from ._session import Session, configure, current as session, reset
     from ._values import Balance, Limits, Quote
 
+    __version__: str
+
 __all__ = [
     "AuthFailed",
     "BadParam",
@@ -154,19 +156,21 @@ _WHERE = {name: (home, name) for home, names in _HOMES.items() for name in names
 _WHERE["session"] = ("_session", "current")
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a checker takes the imports above, and finds a name that is not there
 
-        return version("elumenta-nb")
-    if name == "sandbox":
-        return import_module(".sandbox", __name__)
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, attribute = _WHERE[name]
-    value = getattr(import_module(f".{home}", __name__), attribute)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("elumenta-nb")
+        if name == "sandbox":
+            return import_module(".sandbox", __name__)
+        if name not in _WHERE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home, attribute = _WHERE[name]
+        value = getattr(import_module(f".{home}", __name__), attribute)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_public_surface_has_the_types_it_promises():
+def test_the_public_surface_has_the_types_it_promises() -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", str(Path(__file__).parent / "api.py")]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
