@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import books, limits
 from ._schema import State
+from .makers.media import seed_of
 from .rows import Account, Generation, Refusal, Usage, min_plan, plan_named
 from .verbs import MONTH, VERBS
 
@@ -182,6 +183,7 @@ class Economy:
     ) -> Generation:
         """Take a generation in: counted and pending, nothing charged. `doom` is the error it will fail with.
 
+        The seed of `media` is that of the account's first call like this one, or of its second, and so on.
         Raises 403 when the plan is too low, 402 when the balance is below the price, 429 over a limit.
         """
         self._catch_up(number)
@@ -202,6 +204,13 @@ class Economy:
                 reason = db.execute("SELECT fail_reason FROM account WHERE id = ?", (number,)).fetchone()[0]
                 doom = reason or "Provider error: the sandbox was told to fail"
                 db.execute("UPDATE account SET fail_next = fail_next - 1 WHERE id = ?", (number,))
+            if media is not None:
+                earlier = db.execute(
+                    "SELECT count(*) FROM generation WHERE account = ? AND model = ? AND prompt = ? AND params = ?"
+                    " AND hidden < 2",
+                    (number, model.slug, prompt, json.dumps(params)),
+                ).fetchone()[0]
+                media = {**media, "seed": seed_of(model.slug, prompt, params, earlier)}
             row = db.execute(
                 "INSERT INTO generation (account, model, category, prompt, params, status, price, text, media, doom,"
                 " created_at, ready_at) VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?) RETURNING *",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from elumenta_nb.sandbox.makers import sounds
 
@@ -41,10 +42,36 @@ def test_a_picture_has_the_asked_size_and_format(get, form, mime):
 def test_the_same_seed_draws_the_same_and_another_does_not(get):
     same = [get("recraft-v3", "a boat", size="96x96", seed=5)[1].content for _ in range(2)]
     other = get("recraft-v3", "a boat", size="96x96", seed=6)[1].content
-    unseeded = [get("recraft-v3", "a boat", size="96x96")[1].content for _ in range(2)]
 
     assert same[0] == same[1] != other
-    assert unseeded[0] == unseeded[1] != same[0]
+
+
+def test_without_a_seed_each_of_a_kind_is_another_picture_and_the_same_ones_come_in_a_new_account(get, server):
+    def three():
+        return [get("recraft-v3", "a boat", size="96x96")[1].content for _ in range(3)]
+
+    first = three()
+    server.control("reset")
+
+    assert len(set(first)) == 3
+    assert three() == first
+
+
+def test_a_count_asked_for_at_once_is_as_many_pictures(caller):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _n: caller.generate("recraft-v3", "a boat", size="96x96"), range(4)))
+    files = [caller.file(caller.field(done, "result_url")).content for done in made]
+
+    assert len(set(files)) == 4
+
+
+def test_another_format_is_the_same_picture(get):
+    png, jpeg = (
+        Image.open(io.BytesIO(get("recraft-v3", size="96x96", format=form)[1].content)) for form in ("png", "jpeg")
+    )
+    apart = ImageChops.difference(png.convert("L"), jpeg.convert("L"))
+
+    assert ImageStat.Stat(apart).mean[0] < 5
 
 
 def test_a_picture_of_4k_is_one(get):

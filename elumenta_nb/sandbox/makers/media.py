@@ -56,13 +56,13 @@ def mime_of(extension: str) -> str:
     return _MIMES[extension]
 
 
-def seed_of(model: str, prompt: str, params: Mapping[str, Any]) -> int:
-    """The given seed, else one of the prompt: the same call makes the same file."""
+def seed_of(model: str, prompt: str, params: Mapping[str, Any], nth: int = 0) -> int:
+    """The given seed, else one of the call and of how many like it came before: three of a kind are three files."""
     given = params.get("seed")
     if isinstance(given, int):
         return given
-    facts = json.dumps([model, prompt, sorted((k, v) for k, v in params.items() if k != "format")], default=str)
-    return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:4])
+    call = [model, prompt, sorted((k, v) for k, v in params.items() if k != "format"), *([nth] if nth else [])]
+    return int.from_bytes(hashlib.sha256(json.dumps(call, default=str).encode()).digest()[:4])
 
 
 def plan(
