@@ -54,6 +54,7 @@ _HEIGHT: Final = 640
 _MUTED: Final = "opacity:.72;font-size:90%"
 _FENCED: Final = {"code": "python", "json": "json"}
 _TURN: Final = re.compile(r"\s*(\[Speaker \d+\]:)")  # how a transcript tells speakers apart (…/generations/stt)
+_KINDS: Final = {"audio/mpeg": "MP3"}  # where people know a format by another name than its type's
 _FIGURE: Final = re.compile(r"[≈−-]?\d[\d.,\xa0]*|[–∞]")
 _SHOWN_AS: Final = {"image": "image", "audio": "audio", "video": "video"}
 
@@ -222,7 +223,7 @@ def _size_facts(file: File) -> list[str]:
 
 def file_facts(file: File) -> str:
     """``WebP, 1792×1024, 1.2 MB``"""
-    kind = file.mime.split("/")[-1].removeprefix("x-").split("+")[0].upper()
+    kind = _KINDS.get(file.mime) or file.mime.split("/")[-1].removeprefix("x-").split("+")[0].upper()
     return ", ".join([kind, *_size_facts(file), _bytes(file.size_bytes)])
 
 

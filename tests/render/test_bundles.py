@@ -42,6 +42,11 @@ def test_a_picture_is_native_and_has_no_html_that_viewers_would_show_instead():
     assert data["text/plain"] == "dall-e-3 · WEBP, 1792×896, 1.2 MB · 13 tokens · elumenta_media/a.webp"
 
 
+def test_a_sound_has_the_name_people_know_its_format_by():
+    data, _metadata = of(replace(AUDIO, name="a.mp3", mime="audio/mpeg"))
+    assert "MP3, 2.0 s, 90 kB" in data["text/plain"]
+
+
 def test_a_tall_picture_is_not_taller_than_a_screen():
     metadata = of(replace(IMAGE, picture=replace(PICTURE, width=500, height=4000)))[1]
     assert metadata["image/jpeg"]["height"] == 640
