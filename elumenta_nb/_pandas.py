@@ -130,8 +130,6 @@ class SpendAccessor:
                 hint='pip install "elumenta-nb[batch]"',
             )
         frame = self._frame.reset_index(drop=True)
-        if "rubles" in frame:  # Decimals of different lengths have no common Arrow type by themselves
-            frame = frame.assign(rubles=frame["rubles"].astype("str"))
         frame.attrs = {}
         getattr(frame, how)(path)
 

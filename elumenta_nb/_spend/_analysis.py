@@ -98,6 +98,8 @@ def grouped(frame: pd.DataFrame, by: str, tz: str | tzinfo | None = None) -> pd.
     )
     counts = ("calls", "tokens", "held", "failed", "reused", "saved")
     found = found.astype(dict.fromkeys(counts, "Int64"))
+    for name in ("first_at", "last_at"):
+        found[name] = found[name].dt.floor("s")
     for key in keys:
         if key != "day":
             named = found[key].astype("str")

@@ -84,6 +84,7 @@ _DIRECT: Final = (
 )
 _PLACES: Final = ("account", "user", "host", "notebook", "cell_id", "label", "tags", "source")
 _MODELS: Final = ("category", "model", "provider")
+_SECOND_US: Final = 1_000_000  # sums tell their first and last time to the second: a person reads them
 _AGO: Final = re.compile(r"\s*(\d+)\s*(h|d|w)\s*", re.IGNORECASE)
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -193,7 +194,7 @@ def _grouped(ledger: Ledger, by: str, where: Where, zone: tzinfo | None) -> pd.D
     for number, figure in enumerate(FIGURES, len(keys)):
         values = np.array([row[number] for row in rows], np.int64)
         if figure.endswith("_us"):
-            data[figure.replace("_us", "_at")] = _times(values)
+            data[figure.replace("_us", "_at")] = _times(values // _SECOND_US * _SECOND_US)
         else:
             data[figure] = pd.array(values, dtype="Int64")
     return pd.DataFrame(data)

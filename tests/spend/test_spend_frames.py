@@ -166,7 +166,17 @@ def test_sums_by_group_the_dearest_first(lived, by, keys, expected):
     assert found == expected
     first = frame.iloc[0]
     assert (first.failed, first.reused, first.saved) == (1, 1, 13)
-    assert (first.first_at, first.last_at) == (pd.Timestamp(NOON), pd.Timestamp(NOON) + pd.Timedelta(4, "s"))
+    noon = pd.Timestamp(NOON).floor("s")
+    assert (first.first_at, first.last_at) == (noon, noon + pd.Timedelta(4, "s"))
+
+
+def test_sums_show_their_times_to_the_second(ledger):
+    assert NOON.microsecond
+    ledger.settle([Settlement(call_id=ledger.reserve([intent()])[0], tokens=1)])
+    frames = [spend_frame(ledger, by="model"), spend_frame(ledger).elumenta.by("model")]
+
+    assert [list(frame["first_at"]) for frame in frames] == [[pd.Timestamp(NOON).floor("s")]] * 2
+    assert not [frame for frame in frames if f"{NOON:.%f}" in str(frame)]
 
 
 @pytest.mark.parametrize("by", ["model", "cell", "day", "tag"])
