@@ -108,7 +108,7 @@ def main() -> int:
             wrong = failed(run, figures)
             bad = bad or bool(wrong)
             runs[name] = {"run": run, "figures": figures, "failed": wrong}
-            print(f"{name}: {'; '.join(wrong) or 'ok'}", flush=True)
+            print(f"{name}: {'; '.join(wrong) or 'ok'}", *figures.get("left open", ()), sep="\n  ", flush=True)
     facts = {
         "command": command,
         "seed": given.seed,

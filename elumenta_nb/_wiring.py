@@ -14,6 +14,7 @@ from ._errors import BadReply, ElumentaError, NoKey, NotFound, PlanRequired, Rej
 from ._keys import Secret, check_key
 from ._language import gettext as _
 from ._runtime import Runtime
+from ._values import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from ._generation import Services
     from ._ledger import Ledger
     from ._store import Store
-    from ._values import Balance, Profile
+    from ._values import Balance
     from .sandbox import Server
 
 __all__ = ["Wiring", "runtime"]
 
+WHO_S: Final = (0.0, 0.5, 1.5)  # waits before each time the account is asked for
 runtime: Final = Runtime()  # one background loop for the process, whatever sessions there are
 
 
@@ -46,7 +48,6 @@ class Wiring:
         self._ledger: Ledger | None = None
         self._server: Server | None = None
         self._account: str | None = None
-        self._profile: Profile | None = None
         self._cycle_ends: datetime | None = None
 
     def __repr__(self) -> str:
@@ -160,7 +161,7 @@ class Wiring:
                 self._ledger.close()
             if self._server is not None:
                 self._server.stop()
-            self._engine = self._services = self._ledger = self._server = self._account = self._profile = None
+            self._engine = self._services = self._ledger = self._server = self._account = None
 
     def change(self, **settings: Any) -> None:
         """Replace settings of this session; what depends on them is made again at the next call."""
@@ -189,14 +190,41 @@ class Wiring:
         return self._account
 
     async def _told_account(self, services: Services) -> str:
-        try:  # a server in trouble is an error: under another name the rows of today would not be found tomorrow
-            self._profile = await services.client.profile()
-        except (BadReply, NotFound, PlanRequired, Rejected):
-            self._profile = None
-        if self._profile is not None and self._profile.id:
-            return self._profile.id
+        """The id of /user/me, asked for again where the answer cannot be read. Raises what the server says.
+
+        Under a guessed name the rows of today would not be found tomorrow. Only an account that was never told an id
+        goes by its key's last four.
+        """
+        from ._ledger import Where
+
+        trouble: ElumentaError | None = None
+        for wait_s in WHO_S:
+            await services.sleep(wait_s)
+            try:
+                profile = await services.client.profile()
+            except (BadReply, NotFound) as error:
+                trouble = error
+                continue
+            except (PlanRequired, Rejected) as error:
+                trouble = error
+                break
+            if profile.id:
+                return profile.id
+            trouble = None if profile != Profile() else BadReply(_("no profile can be read in it"))
         key = self._settings.api_key
-        return f"key {key.last_four}" if key else ""
+        label = f"key {key.last_four}" if key else ""
+        known = {row[0] for row in services.ledger.totals(("account",), Where(api=services.api))}
+        if isinstance(trouble, BadReply) or (known and label not in known):
+            why = trouble or _("the profile has no id")
+            raise BadReply(
+                _("The server does not say whose the key is (GET /user/me): {why}").format(why=why),
+                hint=_(
+                    "Nothing was sent: booked without the account's name, a call would be found by no other kernel.\n"
+                    "Try again in a minute; %elumenta doctor looks at the connection."
+                ),
+                spent="no",
+            ) from trouble
+        return label
 
 
 def _hidden(settings: dict[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,14 @@ def healthy(path: Path) -> str:
     return str(answer)
 
 
+def left(row: Entry) -> str:
+    """A row that recovery left open, and what may say why."""
+    return (
+        f"call {row.id} of account {row.account!r}: {row.status}, {row.held} held, {row.model} {dict(row.params)},"
+        f" generation {row.generation_id}, sent {row.attempts} times, since {row.started_at:%H:%M:%S.%f}: {row.error}"
+    )
+
+
 def compared(server: Any, ledger: Ledger, dialect: str, paid: int) -> dict[str, Any]:
     """The figures that have to be zero, and those they come from. `paid` is what the account has less than before."""
     at_server, rows = made(server), rows_of(ledger)
@@ -70,6 +78,7 @@ def compared(server: Any, ledger: Ledger, dialect: str, paid: int) -> dict[str, 
         "booked": int(booked),
         "difference": int(booked) - paid,
         "open": sum(row.open for row in rows),
+        "left open": [left(row) for row in rows if row.open],
         "held": int(held),
         "owned twice": sorted(number for number, n in owners.items() if n > 1),
         "without a row": sorted(

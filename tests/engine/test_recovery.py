@@ -202,6 +202,60 @@ def test_while_the_server_does_not_say_whose_the_key_is_nothing_is_bought(world)
     assert world.session.ledger().call(result.id).account == "1"
 
 
+def test_a_kernel_that_was_once_told_garbage_about_its_account_leaves_no_call_behind(world, later):
+    """Booked under another name, they stayed open for ever: what `make chaos` found after the death of many kernels."""
+    world.server.fault("garbage", path="/user/me", times=1)
+    call_id = lose(world, "drop_before")
+
+    session = later()
+    session.reconcile()
+
+    assert state(session, call_id) == "failed"
+    assert session.ledger().call(call_id).account == "1"
+    assert session.ledger().open_calls() == []
+
+
+@pytest.mark.parametrize(
+    "body", ["\x00 not JSON", "<h1>Sign in</h1>", "{}", '{"status": "completed"}', "[]", '{"id": null}']
+)
+def test_a_call_is_refused_when_the_account_cannot_be_read(world, body):
+    world.server.fault("garbage", path="/user/me", body=body, times=50)
+
+    with pytest.raises(el.BadReply, match="GET /user/me") as caught:
+        world.buy("gpt-5")
+
+    assert caught.value.spent == "no"
+    assert "Nothing was charged." in caught.value._render_traceback_()
+    assert world.posts() == 0
+    assert world.session.ledger().open_calls() == []
+    world.server.faults.clear()
+    (result,) = world.buy("gpt-5")
+    assert world.session.ledger().call(result.id).account == "1"
+
+
+def test_an_account_that_has_no_id_goes_by_its_key_in_every_kernel(world):
+    name = f"key nb_…{world.server.api_key[-4:]}"
+    world.server.fault("garbage", path="/user/me", body='{"name": "Ann", "plan": "vip"}', times=100)
+
+    ids = [world.buy("gpt-5")[0].id]
+    world.session = world.new_session()
+    ids.append(world.buy("gpt-5")[0].id)
+
+    assert [world.session.ledger().call(id_).account for id_ in ids] == [name, name]
+
+
+def test_an_account_whose_id_is_known_never_goes_by_its_key(world):
+    world.buy("gpt-5")
+    world.session = world.new_session()
+    world.server.fault("garbage", path="/user/me", body='{"name": "Ann", "plan": "vip"}', times=50)
+
+    with pytest.raises(el.BadReply, match="no id"):
+        world.buy("gpt-5")
+
+    world.server.faults.clear()
+    assert world.charged == world.booked == 2
+
+
 @pytest.mark.parametrize("hours", [-5, 3])
 def test_a_server_whose_clock_is_wrong_is_understood(world_of, hours):
     world = world_of(clock=lambda: time.time() + hours * 3600)
