@@ -121,6 +121,11 @@ def with_body(lines: list[str]) -> list[str]:
     return lines
 
 
+# IPython leaves such a transformer out when it asks whether a cell is complete: in a terminal the first line's Enter
+# must open the body, not run the cell without one.
+with_body.has_side_effects = True  # type: ignore[attr-defined]  # a mark that IPython reads from the function
+
+
 def load_ipython_extension(ip: InteractiveShell) -> None:
     """`%load_ext elumenta_nb`."""
     ElumentaMagics(ip).attach()
