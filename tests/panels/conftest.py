@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from panel_making import QuickSession, until
 
 from elumenta_nb._panels import Panel
 from elumenta_nb._session import Session
-from elumenta_nb._values import Ask, Origin
 from elumenta_nb.sandbox import serve
 
 
@@ -107,28 +105,3 @@ def slow_server() -> Iterator[Any]:
     server = serve(dialect="a", time_scale=0.1)
     yield server
     server.stop()
-
-
-@pytest.fixture
-def both(panel_servers: dict[str, Any]) -> Callable[[str], Any]:
-    return lambda dialect: server_in(panel_servers, dialect)
-
-
-@pytest.fixture
-def inputs_of(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """What tools and transcription work on: a file of ours, and results of earlier calls, by the names in `needed`."""
-    clip = tmp_path / "clip.wav"
-    with wave.open(str(clip), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(8000)
-        file.writeframes(b"\0\0" * 4000)
-
-    def make(desk: Desk, needed: set[str]) -> dict[str, Any]:
-        made = {"speech": ("minimax-tts", "one two"), "picture": ("photon-flash", "a cat")}
-        bought = {
-            name: desk.session.run(Ask(model=made[name][0], prompt=made[name][1]), Origin())[0] for name in needed
-        }
-        return {"clip": str(clip), **bought}
-
-    return make
