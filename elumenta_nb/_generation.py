@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ._ledger import BudgetState, Ledger, Writer
     from ._prices import Prices, Purse
     from ._store import Store, Take
+    from ._texts import Texts
     from ._values import Event, Reply, Status
 
 __all__ = ["Generation", "Services"]
@@ -64,6 +65,7 @@ class Services:
     api: str
     account: Callable[[], Awaitable[str]]
     job_timeout_s: float
+    texts: Texts | None = None  # of a map: its texts go to one file, and who runs it answers to the account's limits
     storing: dict[int, asyncio.Lock] = field(default_factory=dict)  # by call
     stored: set[int] = field(default_factory=set)
     background: set[asyncio.Task[None]] = field(default_factory=set)  # what goes on after its cell was stopped
@@ -95,7 +97,9 @@ class Generation:
     async def _answer(self) -> Reply:
         """The final reply of the server: sent once, waited for, and looked up where the answer got lost."""
         try:
-            reply = await self._services.client.create(self._order.call, self._watch)
+            reply = await self._services.client.create(
+                self._order.call, self._watch, waits_for_limits=self._services.texts is None
+            )
         except ElumentaError as error:
             error.call_id = self._order.call_id
             if isinstance(error, GenerationFailed):
@@ -325,6 +329,8 @@ class Generation:
 
     async def _take(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Take:
         services, call_id = self._services, self._order.call_id
+        if services.texts is not None and not self._order.is_joined:  # a map asks for a call once
+            return await self._new_take(reply, receipt, complete=complete)
         async with services.storing.setdefault(call_id, asyncio.Lock()):
             if self._order.is_joined or call_id in services.stored:  # two runs of a cell may wait for one job
                 take = await to_thread.run_sync(lambda: services.store.of_call(call_id, services.api))
@@ -337,6 +343,18 @@ class Generation:
 
     async def _new_take(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Take:
         services, order = self._services, self._order
+        if services.texts is not None and reply.url is None and complete:
+            return services.texts.keep(
+                order.call,
+                reply,
+                api=services.api,
+                fingerprint=order.fingerprint,
+                tokens=receipt.tokens,
+                call_id=order.call_id,
+                quoted=receipt.quoted,
+                latency_s=receipt.latency_s,
+                balance_after=reply.balance,
+            )
         draft = await to_thread.run_sync(lambda: services.store.begin(order.call, services.api, order.fingerprint))
         try:
             digest = ""

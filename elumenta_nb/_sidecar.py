@@ -1,4 +1,4 @@
-"""The JSON file beside each stored result: what it is, what it cost, and which call it answers.
+"""The JSON beside each stored result: what it is, what it cost, and which call it answers.
 
 A folder of results travels with its notebook, so a sidecar may come from a stranger: it is read like hostile input.
 It names files by bare names inside its own folder, with their size and hash; nothing else in it reaches a file system.
@@ -24,7 +24,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["SUFFIX", "Damaged", "Take", "as_json", "digest_file", "edges", "from_json", "is_safe_name", "verify"]
+__all__ = [
+    "MAX_SIDECAR_BYTES",
+    "SUFFIX",
+    "VERSION",
+    "Damaged",
+    "Take",
+    "as_json",
+    "as_row",
+    "compact",
+    "digest_file",
+    "edges",
+    "from_bytes",
+    "from_json",
+    "is_safe_name",
+    "is_there",
+    "verify",
+]
 
 SUFFIX: Final = ".elumenta.json"
 VERSION: Final = 1
@@ -80,6 +96,7 @@ class Take:
     complete: bool = True
     usage: Mapping[str, Any] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    offset: int | None = None  # where its line begins, of a take in a file of texts
     edges: tuple[str, ...] = ()  # of the large media, in order: hash of both ends; "" for a file hashed whole
 
     @property
@@ -104,6 +121,12 @@ def is_safe_name(name: object) -> bool:
 
 def as_json(take: Take) -> bytes:
     """The sidecar's bytes."""
+    row = as_row(take)
+    return (_dumped(row, indent=1) or _dumped(_lean(row), indent=1) or b"{}") + b"\n"
+
+
+def as_row(take: Take) -> dict[str, Any]:
+    """What is written of a take."""
     media = [
         {
             "file": item.path.name,
@@ -118,7 +141,7 @@ def as_json(take: Take) -> bytes:
         }
         for item, edge in zip(take.media, take.edges or ("",) * len(take.media), strict=True)
     ]
-    row = {
+    return {
         "elumenta_nb": VERSION,
         "id": take.id,
         "api": take.api,
@@ -147,15 +170,24 @@ def as_json(take: Take) -> bytes:
         "usage": dict(take.usage) if take.usage is not None else None,
         "raw": dict(take.raw),
     }
-    return (_dumped(row) or _dumped({**row, "raw": {}, "usage": None}) or b"{}") + b"\n"
 
 
-def _dumped(row: dict[str, Any]) -> bytes | None:
+def compact(row: dict[str, Any]) -> bytes:
+    """The row as one line of JSON, without its line break."""
+    return _dumped(row) or _dumped(_lean(row)) or b"{}"
+
+
+def _lean(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "raw": {}, "usage": None}
+
+
+def _dumped(row: dict[str, Any], *, indent: int | None = None) -> bytes | None:
     """A reply may hold what JSON cannot (a lone surrogate is escaped; depth and odd objects are given up)."""
     if _is_deep(row):  # how deep JSON may nest differs between versions of Python, and between writing and reading
         return None
     try:
-        return json.dumps(row, ensure_ascii=True, indent=1, default=str).encode("ascii")
+        separators = (",", ":") if indent is None else None
+        return json.dumps(row, ensure_ascii=True, indent=indent, separators=separators, default=str).encode("ascii")
     except (TypeError, ValueError, RecursionError):
         return None
 
@@ -180,7 +212,11 @@ def from_json(folder: Path, name: str) -> Take | None:
 
     Only the sidecar is read; the files it names are compared by `verify`.
     """
-    data = _read_plain(folder / name, MAX_SIDECAR_BYTES)
+    return from_bytes(folder, name, _read_plain(folder / name, MAX_SIDECAR_BYTES))
+
+
+def from_bytes(folder: Path, name: str, data: bytes) -> Take | None:
+    """As `from_json`, of bytes that were read."""
     try:
         row = json.loads(data)
     except (ValueError, RecursionError):
@@ -333,6 +369,14 @@ def verify(take: Take, known: dict[Path, tuple[int, int, int]]) -> None:
         _verify_file(item, edge, known)
         if item.poster is not None and not stat.S_ISREG(_status(item.poster).st_mode):
             raise Damaged(_("{file} is not an ordinary file.").format(file=item.poster.name))
+
+
+def is_there(take: Take) -> bool:
+    """Whether its files are there in their sizes; what is in them is not read."""
+    try:
+        return all(item.path.lstat().st_size == item.size_bytes for item in take.media)
+    except OSError:
+        return False
 
 
 def _verify_file(item: Media, edge: str, known: dict[Path, tuple[int, int, int]]) -> None:

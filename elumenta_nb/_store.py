@@ -19,7 +19,7 @@ import unicodedata
 from collections import OrderedDict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ._disk import PART, room, sweep, sync, unwritable, write_durably
 from ._errors import BadReply, ConfigError, DownloadFailed
@@ -27,16 +27,16 @@ from ._index import Index, is_current, preferred
 from ._language import gettext as _
 from ._preview import drawn_poster, pixels, poster
 from ._saved import check_target
-from ._sidecar import HASH_WHOLE_BYTES, SUFFIX, Damaged, Take, as_json, digest_file, edges, verify
+from ._sidecar import HASH_WHOLE_BYTES, SUFFIX, Damaged, Take, as_json, digest_file, edges, is_there, verify
 from ._sniff import FileType, measure, sniff_file
 from ._values import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ._values import Call, Reply, Reuse
 
-__all__ = ["Draft", "Store", "Take", "fingerprint"]
+__all__ = ["Draft", "Store", "Take", "fingerprint", "take_of"]
 
 SANDBOX: Final = "sandbox"
 FINGERPRINT_VERSION: Final = 1
@@ -158,7 +158,7 @@ class Store:
 
     def _candidates(self, call: Call, api: str, policy: Reuse) -> Iterator[Take]:
         self._refresh()
-        others = {take.api for index in self._indexes for take in index.takes()} - {api} if policy == "only" else set()
+        others = {known for index in self._indexes for known in index.apis} - {api} if policy == "only" else set()
         for origin in [api, *sorted(others, key=lambda other: (other == SANDBOX, other))]:
             wanted = fingerprint(call, origin)
             found = [
@@ -194,7 +194,41 @@ class Store:
 
     def of_call(self, call_id: int, api: str) -> Take | None:
         """The take that the ledger's row bought."""
-        return next(self._where(lambda take: take.call_id == call_id and take.api == api), None)
+        with self._lock:
+            self._refresh()
+            found = [take for index in self._indexes for take in index.of_call(call_id) if take.api == api]
+            return next((take for take in found if self._sound(take)), None)
+
+    def holds(self, fingerprints: Iterable[str], *, category: str, model: str) -> set[str]:
+        """Those of the fingerprints that have a whole take, for a plan over many: the folder is read once.
+
+        A file is looked at (its size), not hashed: who shows a take compares the hash.
+        """
+        held: set[str] = set()
+        with self._lock:
+            self._refresh()
+            for wanted in fingerprints:
+                for index in self._indexes:
+                    if index.has_text(wanted) or any(
+                        take.complete and (take.category, take.model) == (category, model) and is_there(take)
+                        for take in index.beside(wanted)
+                    ):
+                        held.add(wanted)
+                        break
+        return held
+
+    def brief(self, wanted: str, call: Call) -> Take | None:
+        """The take of a fingerprint that `holds` told, by its sidecar or line alone; the folder is not read again."""
+        with self._lock:
+            found = [take for index in self._indexes for take in index.of(wanted) if take.complete and is_there(take)]
+        return preferred(found, call)[0] if found else None
+
+    @property
+    def apis(self) -> set[str]:
+        """Where its takes were bought."""
+        with self._lock:
+            self._refresh()
+            return {known for index in self._indexes for known in index.apis}
 
     def takes(self) -> list[Take]:
         """All sound takes, the oldest first; every file is compared with its hash."""
@@ -312,34 +346,18 @@ class Draft:
             media, hashes = (item,), (ends,)
         elif reply.text is None:
             raise BadReply(_("The server reports a result but sent none."), spent="yes", tokens=tokens, call_id=call_id)
-        call, origin = self._call, self._call.origin
-        return Take(
-            id=self.id,
+        take = take_of(
+            self._call,
+            reply,
+            api=self._api,
+            fingerprint=self._fingerprint,
             folder=self.folder,
             name=self.stem + SUFFIX,
-            api=self._api,
-            category=call.category,
-            model=call.model,
-            fingerprint=self._fingerprint,
-            created_at=datetime.now(UTC),
-            prompt=call.prompt,
-            params=dict(call.params),
-            messages_hash=_messages_hash(call),
-            text=reply.text,
-            media=media,
-            url=(reply.url or "")[:4000],
+            take_id=self.id,
             tokens=tokens,
-            generation_id=reply.id,
             call_id=call_id,
-            cell_id=origin.cell_id[:500],
-            source_hash=origin.source_hash[:500],
-            run=origin.run[:500],
-            label=origin.label[:500],
-            fresh=call.fresh,
-            usage=dict(reply.usage) if reply.usage is not None else None,
-            raw=dict(reply.raw),
-            edges=hashes,
         )
+        return dataclasses.replace(take, media=media, edges=hashes)
 
     def _media(self, reply: Reply, digest: str) -> tuple[Media, str]:
         kind = sniff_file(self.path)
@@ -382,6 +400,49 @@ class Draft:
             write_durably(path, found.data)
             return path
         return None
+
+
+def take_of(
+    call: Call,
+    reply: Reply,
+    *,
+    api: str,
+    fingerprint: str,
+    folder: Path,
+    name: str,
+    take_id: str,
+    tokens: int,
+    call_id: int | None,
+    **more: Any,
+) -> Take:
+    """What is kept of a reply to a call; `name` is the file in `folder` that it is written to."""
+    origin = call.origin
+    return Take(
+        id=take_id,
+        folder=folder,
+        name=name,
+        api=api,
+        category=call.category,
+        model=call.model,
+        fingerprint=fingerprint,
+        created_at=datetime.now(UTC),
+        prompt=call.prompt,
+        params=dict(call.params),
+        messages_hash=_messages_hash(call),
+        text=reply.text,
+        url=(reply.url or "")[:4000],
+        tokens=tokens,
+        generation_id=reply.id,
+        call_id=call_id,
+        cell_id=origin.cell_id[:500],
+        source_hash=origin.source_hash[:500],
+        run=origin.run[:500],
+        label=origin.label[:500],
+        fresh=call.fresh,
+        usage=dict(reply.usage) if reply.usage is not None else None,
+        raw=dict(reply.raw),
+        **more,
+    )
 
 
 def fingerprint(call: Call, api: str) -> str:

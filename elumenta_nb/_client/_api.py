@@ -18,7 +18,7 @@ import httpx
 
 from elumenta_nb import _wire as wire
 from elumenta_nb._catalog import catalog
-from elumenta_nb._errors import BadReply, ElumentaError, NotFound, Rejected
+from elumenta_nb._errors import BadReply, ElumentaError, NotFound, RateLimited, Rejected
 from elumenta_nb._language import gettext as _
 
 from ._answer import MAX_BODY, read_answer
@@ -91,8 +91,10 @@ class Client:
 
     # ------------------------------------------------------------ paid
 
-    async def create(self, call: Call, watch: Watch) -> Reply:
+    async def create(self, call: Call, watch: Watch, *, waits_for_limits: bool = True) -> Reply:
         """Buy one generation. The reply may be completed, pending or failed; look at its `status`.
+
+        Without `waits_for_limits` a 429 is raised at once: who makes many calls waits once for all of them.
 
         Sent once; sent again only where nothing can have been charged. Raises with ``spent="no"`` what is final and not
         charged, with ``"maybe"`` what has to be looked up; a stream's error has `partial` and `generation_id`.
@@ -103,7 +105,7 @@ class Client:
         refused: Rejected | None = None
         for field in [known] if known else fields:
             try:
-                reply = await self._create(call, watch, field)
+                reply = await self._create(call, watch, field, waits_for_limits)
             except Rejected as error:
                 if error.status != 422 or refused is not None or len(fields) == 1:
                     refused = _more_telling(refused, error, field)
@@ -115,28 +117,30 @@ class Client:
         assert refused is not None
         raise refused
 
-    async def _create(self, call: Call, watch: Watch, field: str) -> Reply:
+    async def _create(self, call: Call, watch: Watch, field: str, waits: bool) -> Reply:  # noqa: FBT001 - as `create` was told
         """One way of asking after the other; 404 and 405 say that nothing was done, so the next may be tried (R7)."""
         ways = wire.creations(call, self._form, prompt_field=field)
         if self._no_stream_path:
             ways = ways[-1:]
         for way in ways[:-1]:
             try:
-                return await self._buy(way, watch)
+                return await self._buy(way, watch, waits)
             except (NotFound, Rejected) as error:
                 if error.status not in (404, 405):
                     raise
-        reply = await self._buy(ways[-1], watch)
+        reply = await self._buy(ways[-1], watch, waits)
         self._no_stream_path = self._no_stream_path or len(ways) > 1
         return reply
 
-    async def _buy(self, request: wire.Request, watch: Watch) -> Reply:
+    async def _buy(self, request: wire.Request, watch: Watch, waits: bool) -> Reply:  # noqa: FBT001 - as above
         sends = 0
         while True:
             sends += 1
             outcome = await self._send_paid(request, watch)
             if not isinstance(outcome, Setback):
                 return outcome
+            if not waits and isinstance(outcome.error, RateLimited):
+                raise outcome.error
             await self._again(sends, outcome, watch.retrying)
 
     async def _send_paid(self, request: wire.Request, watch: Watch) -> Reply | Setback:

@@ -15,13 +15,14 @@ LAYERS = [
     ["_address", "_catalog", "_disk", "_inline", "_keys", "_markdown", "_receipt", "_sniff", "_values"],
     ["_config", "_inputs", "_order", "_template"],
     ["sandbox"],
-    ["_findings", "_index", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_wire"],
+    ["_findings", "_index", "_lines", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_texts", "_wire"],
     ["_client", "_ledger", "_result", "_runtime"],
     ["_answers", "_engine", "_generation", "_recovery"],
-    ["_batch", "_books", "_buying", "_doctor", "_past", "_reach", "_spend", "_wiring"],
+    ["_books", "_buying", "_doctor", "_past", "_reach", "_spend", "_wiring"],
     ["_progress", "_shell"],  # the display edge: it knows the front end, and nothing of sessions
     ["_surroundings"],
     ["_calling"],
+    ["_batch"],
     ["_session"],
     [
         "_asks",
