@@ -15,6 +15,7 @@ from ._answers import Chat, asked_for
 from ._catalog import Model, Resolved, catalog
 from ._errors import BadParam, BadReply, ElumentaError, UnknownModel
 from ._inputs import read_inputs
+from ._keys import hidden
 from ._language import gettext as _, tokens as _tokens
 from ._order import Order
 from ._result import Result, parse_json
@@ -39,6 +40,7 @@ class Buying(Wiring):
     """The part of a session that buys."""
 
     def __init__(self, **settings: Any) -> None:
+        settings = hidden(settings)
         super().__init__(**settings)
         self._served: dict[str, Model] = {}
         self._served_at: float | None = None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from ._address import check_base_url
 from ._errors import AuthFailed, ConfigError, NoKey
-from ._keys import KeyFile, Keyring, Secret, check_key
+from ._keys import KeyFile, Keyring, Secret, check_key, hidden
 from ._language import LANGUAGES, gettext as _
 from ._values import Reuse
 
@@ -115,7 +115,7 @@ def _folder(value: Any) -> Path:
 
 
 def _key(value: Any) -> Secret:
-    return value if isinstance(value, Secret) else check_key(str(value))
+    return check_key(value if isinstance(value, Secret) else str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,13 @@ def load(
     arguments: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Settings:
     """The settings in force. Raises `ConfigError` that names the setting and where the bad value stands."""
-    environ = os.environ if environ is None else environ
+    arguments = hidden(arguments)
     _known_names(arguments)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
 
     def offer(name: str, value: Any, source: str) -> None:
-        if name in values or value is None or value == "":
+        if name in values or value is None or value in ("", Secret("")):
             return
         try:
             values[name] = _SPECS[name].read(value)
@@ -165,8 +165,8 @@ def load(
 
     for name, value in arguments.items():
         offer(name, value, _("argument"))
-    for name, spec in _SPECS.items():
-        offer(name, environ.get(spec.env), spec.env)
+    for name, value in _from_environment(environ):
+        offer(name, value, _SPECS[name].env)
     home = values.setdefault("home", _default_home())
     for name, value, source in _from_files(home, cwd or Path.cwd()):
         stricter = name != "confirm_above" or not source.endswith("pyproject.toml") or _is_stricter(value, home)
@@ -186,6 +186,11 @@ def _known_names(arguments: Mapping[str, Any]) -> None:
             _("There is no setting {name!r}.").format(name=name),
             hint=_("Did you mean {name}?").format(name=near) if near else ", ".join(_SPECS),
         )
+
+
+def _from_environment(environ: Mapping[str, str] | None) -> list[tuple[str, Any]]:
+    found = os.environ if environ is None else environ
+    return list(hidden({name: found.get(spec.env) for name, spec in _SPECS.items()}).items())
 
 
 def _default_home() -> Path:

@@ -14,10 +14,10 @@ from ._errors import AuthFailed, ConfigError
 from ._language import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["PLACEHOLDER", "KeyFile", "Keyring", "Secret", "check_key"]
+__all__ = ["PLACEHOLDER", "KeyFile", "Keyring", "Secret", "check_key", "hidden"]
 
 PLACEHOLDER: Final = "nb_YOUR_API_KEY"  # en/quickstart
 _KEY: Final = re.compile(r"nb_[\w.\-]{4,}", re.ASCII)  # no exact length: the pages disagree (api K1)
@@ -70,8 +70,8 @@ class KeyFile:
                 _("Other people can read your key file {path}.").format(path=self.path),
                 hint=f"chmod 600 {self.path}",
             )
-        text = self.path.read_text(encoding="ascii", errors="replace").strip()
-        return check_key(text) if text else None
+        found = Secret(self.path.read_text(encoding="ascii", errors="replace").strip())
+        return check_key(found) if found() else None
 
     def write(self, key: Secret) -> None:
         """Raises `ConfigError` where the file cannot be made."""
@@ -102,15 +102,37 @@ def _written(path: Path) -> Iterator[None]:
         ) from None
 
 
-def check_key(text: str) -> Secret:
+def hidden(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the key wrapped. Tools that show a traceback with its variables show every variable of ours."""
+    return {
+        name: Secret(value) if name == "api_key" and isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+
+
+def check_key(text: str | Secret) -> Secret:
     """The key, if it looks like one (`nb_…`, en/authentication). Raises `AuthFailed` naming what is wrong."""
-    text = text.strip()
+    secret, text = Secret((text if isinstance(text, str) else text()).strip()), ""
     hint = _("Keys are made at elumenta.ru/web, Profile, API Keys; then: %elumenta login")
-    if text == PLACEHOLDER:
+    if secret() == PLACEHOLDER:
         raise AuthFailed(_("nb_YOUR_API_KEY is the placeholder of the documentation, not a key."), hint=hint)
-    if not _KEY.fullmatch(text):
+    if not _KEY.fullmatch(secret()):
         raise AuthFailed(_("That is not an Elumenta key: a key begins with nb_ and has no spaces."), hint=hint)
-    return Secret(text)
+    return secret
+
+
+@contextlib.contextmanager
+def _opened_keyring() -> Iterator[None]:
+    name = ""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - every backend has errors of its own, whose frames hold the password
+        name = type(error).__name__
+    if name:
+        raise ConfigError(
+            _("The system's keyring cannot be used: {why}.").format(why=name),
+            hint=_("Unlock it, or keep the key in a file that only you can read: %elumenta login"),
+        )
 
 
 class Keyring:
@@ -122,13 +144,18 @@ class Keyring:
     def __init__(self, home: Path) -> None:
         self._note = home / "config.toml"
 
-    def read(self) -> str | None:
-        stored: str | None = self._library().get_password(self._SERVICE, self._NAME)
-        return stored
+    def read(self) -> Secret | None:
+        """Raises `ConfigError` where the keyring is locked, or there is none on this machine."""
+        library, stored = self._library(), None
+        with _opened_keyring():
+            stored = Secret(library.get_password(self._SERVICE, self._NAME) or "")
+        return stored if stored is not None and stored() else None
 
     def write(self, key: Secret) -> None:
-        """Raises `ConfigError` when the package is not installed, or that it is there cannot be noted."""
-        self._library().set_password(self._SERVICE, self._NAME, key())
+        """Raises `ConfigError` when there is no keyring to use, or that the key is there cannot be noted."""
+        library = self._library()
+        with _opened_keyring():
+            library.set_password(self._SERVICE, self._NAME, key())
         with _written(self._note):
             self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             text = self._note.read_text(encoding="utf-8") if self._note.exists() else ""

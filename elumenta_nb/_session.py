@@ -17,7 +17,7 @@ from ._calling import Calling
 from ._config import changed
 from ._doctor import examine
 from ._errors import BadParam, ConfigError, ElumentaError, NoKey
-from ._keys import KeyFile, Keyring, check_key
+from ._keys import KeyFile, Keyring, Secret, check_key, hidden
 from ._language import gettext as _, set_language
 from ._result import Result
 from ._surroundings import origin as here
@@ -365,9 +365,10 @@ class Session(Calling):
         self.server().control("balance", str(before.tokens - made["tokens"]))
         return {**made, "balance": self.balance().tokens}
 
-    def login(self, key: str, *, keyring: bool = False) -> Path | str:
+    def login(self, key: str | Secret, *, keyring: bool = False) -> Path | str:
         """Keep a key for later sessions: in a file only you can read, or in the keyring. Returns where."""
-        secret = check_key(key)
+        secret, key = Secret(key) if isinstance(key, str) else key, ""
+        secret = check_key(secret)
         where: Path | str
         if keyring:
             Keyring(self._settings.home).write(secret)
@@ -413,6 +414,7 @@ def current(folder: Path | None = None) -> Session:
 
 def configure(**settings: Any) -> Session:
     """Change settings of the session in use (names as in the environment, without ELUMENTA_). Returns it."""
+    settings = hidden(settings)
     session = current()
     session.change(**settings)
     set_language(session.settings.lang)

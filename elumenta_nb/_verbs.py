@@ -219,17 +219,20 @@ def _panel(desk: Desk, line: Line) -> Any:
 
 
 def _login(desk: Desk, line: Line) -> Card:
+    desk.session.login(_typed_key(), keyring=bool(line["keyring"]))
+    return status(desk)
+
+
+def _typed_key() -> str:
     from getpass import getpass
 
     try:
-        key = getpass(_("Elumenta API key (it does not show): "))
+        return getpass(_("Elumenta API key (it does not show): "))
     except (EOFError, RuntimeError, NotImplementedError):  # a front end with no way to ask
         raise ConfigError(
             _("The key cannot be asked for here: this front end has no input."),
             hint=_("Set ELUMENTA_API_KEY, or log in once in a terminal: %elumenta login in IPython"),
         ) from None
-    desk.session.login(key, keyring=bool(line["keyring"]))
-    return status(desk)
 
 
 def _logout(desk: Desk, _line: Line) -> Card:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ._config import Settings, load
 from ._errors import BadReply, ElumentaError, NoKey, NotFound, PlanRequired, Rejected
-from ._keys import Secret, check_key
+from ._keys import Secret, hidden
 from ._language import gettext as _
 from ._runtime import Runtime
 from ._values import Profile
@@ -39,7 +39,7 @@ class Wiring:
     sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # a seam: tests wait less
 
     def __init__(self, **settings: Any) -> None:
-        self._arguments = _hidden(settings)
+        self._arguments = settings = hidden(settings)
         self._settings = load(settings)
         self._folder = Path.cwd()
         self._lock = threading.RLock()
@@ -51,8 +51,10 @@ class Wiring:
         self._cycle_ends: datetime | None = None
 
     def __repr__(self) -> str:
-        key = self._settings.api_key
-        return f"<Session {self._settings.mode or 'live'} {key.last_four if key else 'no key'}>"
+        settings: Settings | None = getattr(self, "_settings", None)
+        if settings is None:  # what was wrong with its settings is being told
+            return "<Session>"
+        return f"<Session {settings.mode or 'live'} {settings.api_key.last_four if settings.api_key else 'no key'}>"
 
     def __reduce__(self) -> Any:
         raise TypeError(_("A session holds a key and a ledger: it cannot be pickled."))
@@ -165,9 +167,10 @@ class Wiring:
 
     def change(self, **settings: Any) -> None:
         """Replace settings of this session; what depends on them is made again at the next call."""
+        self._arguments, settings = self._arguments, hidden(settings)
         loaded = load({**self._arguments, **settings})
         self.close()
-        self._arguments = {**self._arguments, **_hidden(settings)}
+        self._arguments = {**self._arguments, **settings}
         self._settings = loaded
 
     async def _ask_balance(self) -> Balance:
@@ -225,12 +228,6 @@ class Wiring:
                 spent="no",
             ) from trouble
         return label
-
-
-def _hidden(settings: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the key wrapped: `vars(session)` must not show it."""
-    key = settings.get("api_key")
-    return {**settings, "api_key": check_key(key)} if isinstance(key, str) else settings
 
 
 def _no_key() -> str:
