@@ -167,7 +167,7 @@ class Wiring:
 
     def change(self, **settings: Any) -> None:
         """Replace settings of this session; what depends on them is made again at the next call."""
-        self._arguments, settings = self._arguments, hidden(settings)
+        settings = hidden(settings)
         loaded = load({**self._arguments, **settings})
         self.close()
         self._arguments = {**self._arguments, **settings}
