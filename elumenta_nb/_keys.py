@@ -146,10 +146,10 @@ class Keyring:
 
     def read(self) -> Secret | None:
         """Raises `ConfigError` where the keyring is locked, or there is none on this machine."""
-        library, stored = self._library(), None
+        library = self._library()
         with _opened_keyring():
             stored = Secret(library.get_password(self._SERVICE, self._NAME) or "")
-        return stored if stored is not None and stored() else None
+        return stored if stored() else None
 
     def write(self, key: Secret) -> None:
         """Raises `ConfigError` when there is no keyring to use, or that the key is there cannot be noted."""
