@@ -2,7 +2,7 @@
 # The environment is .venv (scripts/environment); results go to build/. Neither is under version control.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-quick check bench chaos notebooks tables messages screenshots clean demo-env test-env
+.PHONY: help demo lab test test-quick check bench chaos docs package notebooks tables messages screenshots clean demo-env docs-env test-env
 
 PY := .venv/bin/python
 JOBS ?= 2
@@ -13,6 +13,9 @@ help: ## these lines
 
 demo-env:
 	@scripts/environment sandbox,notebook test
+
+docs-env:
+	@scripts/environment docs,sandbox test
 
 test-env:
 	@scripts/environment test
@@ -42,6 +45,14 @@ bench: test-env ## the figures the project holds itself to, each beside its peer
 
 chaos: test-env ## the money promise on 10,000 bad calls, 1,000 races, 200 killed kernels (SEED=N repeats a run)
 	@$(PY) -m bench.chaos $(if $(SEED),--seed $(SEED))
+
+docs: docs-env ## the site, in build/site: opens from the disk, needs no network
+	@$(PY) scripts/docs.py
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build -q --strict -f build/mkdocs.yml
+	@echo "Open build/site/index.html"
+
+package: test-env ## sdist and wheel, checked, and installed with what they need in an environment of their own
+	@$(PY) scripts/package.py
 
 notebooks: test-env ## execute the notebooks in the sandbox and save their outputs
 	@$(PY) scripts/notebooks.py
