@@ -40,7 +40,7 @@ def seed(path: Path, rows: int) -> None:
         for n in range(1, 2001)
     ]
     tags = json.dumps(["a", "b"])
-    con.executemany(f"INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '{tags}', 'magic')", places)
+    con.executemany(f"INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '{tags}', 'magic', '')", places)
     models = [(n, ["text", "image", "video", "tts"][n % 4], f"model-{n}", f"maker{n % 6}") for n in range(1, 53)]
     con.executemany("INSERT INTO models VALUES (?, ?, ?, ?)", models)
     con.execute("INSERT INTO kernels VALUES (1, 'k1', 0)")
@@ -56,7 +56,7 @@ def seed(path: Path, rows: int) -> None:
                 None,
             )  # fmt: skip
 
-    con.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * 21)})", calls())
+    con.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * 21)}, NULL)", calls())
     details = ((n, f"{n:064x}", f"{n:064x}", "k", "", "", 0, "", "{}", "[]", "") for n in range(1, rows + 1))
     con.executemany(f"INSERT INTO details VALUES ({', '.join('?' * 11)})", details)
     con.commit()

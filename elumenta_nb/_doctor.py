@@ -174,11 +174,10 @@ def _budgets(facts: Facts) -> Iterator[Finding]:
         yield Finding(topic=topic, state="ok", text=_("none (to set one: %elumenta budget 200)"))
     for state in states:
         text = _("{name}: {used} of {limit} spent and held").format(
-            name=state.target or state.name, used=number(state.used), limit=tokens(state.limit)
+            name=state.scope or state.name, used=number(state.used), limit=tokens(state.limit)
         )
         if state.warn:
-            advice = _("To raise it: {line}").format(line=f"%elumenta budget N --per {state.per}")
-            yield Finding(topic=topic, state="note", text=text, advice=advice)
+            yield Finding(topic=topic, state="note", text=text, advice=state.to_raise("N"))
         else:
             yield Finding(topic=topic, state="ok", text=text)
 

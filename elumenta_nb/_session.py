@@ -187,10 +187,10 @@ class Session(Calling):
         services = self.services()
         account = runtime.call(services.account)
         place = replace(origin or here(), kernel=KERNEL)
-        from ._ledger import Per
+        from ._ledger import Period
 
-        if per not in get_args(Per):
-            raise BadParam(_("A budget is per {words}.").format(words=", ".join(get_args(Per))))
+        if per not in get_args(Period):
+            raise BadParam(_("A budget is per {words}.").format(words=", ".join(get_args(Period))))
         where: dict[str, Any] = {"per": per, "account": account, "api": services.api, "origin": place}
         if limit is None:
             services.ledger.clear_budget(**where, user=user or "", tag=tag or "")
@@ -202,7 +202,10 @@ class Session(Calling):
         import pandas as pd
 
         columns = ["per", "target", "user", "tag", "limit", "spent", "held", "left"]
-        rows = [{column: getattr(state, column) for column in columns} for state in self.budget_states()]
+        rows = [
+            {column: getattr(state, column) for column in columns} | {"target": state.scope}
+            for state in self.budget_states()
+        ]
         return pd.DataFrame(rows, columns=columns)
 
     def doctor(self) -> Report:

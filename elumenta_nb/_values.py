@@ -65,6 +65,7 @@ class Origin:
     host: str = ""
     kernel: str = ""  # one per process: the budget `per="kernel"`
     run: str = ""  # one per run of a cell: a take is handed out once in a run
+    map_id: str = ""  # one per map over a frame, the same when it is run again: the budget `per="map"`
 
 
 @dataclass(frozen=True, slots=True)

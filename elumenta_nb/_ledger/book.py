@@ -21,7 +21,9 @@ from elumenta_nb._errors import BudgetExceeded, LedgerError
 from elumenta_nb._language import gettext as _
 
 from .budget import Bucket, Purse, exceeded, fullest
-from .entry import BudgetState, Flag, State, micros
+from .entry import BudgetState, Flag, State, Taken, micros
+from .once import holders_of, keep_keys, key_of
+from .query import by_ids
 from .row import READ, UPDATE, Change, Sums, insert, new_details, new_row, split_id, update
 from .words import ELSEWHERE, Words, dump, origin_of
 
@@ -62,40 +64,53 @@ class Book:
 
     def reserve(
         self, tx: Tx, now_us: int, intents: Sequence[Intent], *, together: bool = False
-    ) -> list[int | BudgetExceeded]:
-        """A durable row for each intent that every budget has room for; with `together`, for all or for none."""
-        purse = Purse(tx, ((intent.api, intent.account) for intent in intents), now_us)
+    ) -> list[int | Taken | BudgetExceeded]:
+        """A durable row for each intent that every budget has room for; with `together`, for all or for none.
+
+        `Taken` where another row, or an earlier intent of the list, holds the key `once`.
+        """
         placed = [self._words.place(tx, intent) for intent in intents]
+        purse = Purse.of(tx, placed, now_us)
         covering = [
             purse.covering(place, intent.origin.kernel, now_us) for place, intent in zip(placed, intents, strict=True)
         ]
         if together and (refusal := _refusal_together(intents, covering)):
             return [refusal] * len(intents)
-        outcome: list[int | BudgetExceeded] = []
-        granted: list[tuple[Intent, Place]] = []
-        for intent, place, buckets in zip(intents, placed, covering, strict=True):
+        keys = [key_of(intent) for intent in intents]
+        holders = holders_of(tx, keys)
+        ids = iter(self._database.new_ids(tx, len(intents) - sum(key in holders for key in keys)))
+        outcome: list[int | Taken | BudgetExceeded] = []
+        taken: dict[int, int] = {}  # by position: the row that holds the key
+        rows, details, sums = [], [], Sums()
+        for intent, place, buckets, key in zip(intents, placed, covering, keys, strict=True):
+            if key in holders:
+                taken[len(outcome)] = holders[key]
+                outcome.append(holders[key])
+                continue
             if full := [bucket for bucket in buckets if not bucket.has_room(intent.held)]:
                 outcome.append(exceeded(full[0], intent.held))
                 continue
             for bucket in buckets:
                 bucket.move(0, intent.held)
-            outcome.append(len(granted))
-            granted.append((intent, place))
-        if not granted:
-            return outcome
-        ids = self._database.new_ids(tx, len(granted))
-        rows, details, sums = [], [], Sums()
-        for id_, (intent, place) in zip(ids, granted, strict=True):
+            id_ = next(ids)
             row = self._row(tx, id_, place, intent, now_us)
             row |= {"held": intent.held, "quoted": intent.quoted, "lease_us": now_us + int(intent.lease_s * 1e6)}
+            row["once"] = key
             rows.append(row)
             details.append(new_details(id_, intent))
             sums.add(place.no, row["model_no"], now_us, calls=1, held=intent.held)
+            outcome.append(id_)
+            if key is not None:
+                holders[key] = id_
         insert(tx, rows, details, sums)
         purse.write()
-        return [ids[place] if isinstance(place, int) else place for place in outcome]
+        if taken:
+            entries = by_ids(tx, set(taken.values()), now_us)
+            for position, id_ in taken.items():
+                outcome[position] = Taken(entries[id_])
+        return outcome
 
-    def reserve_together(self, tx: Tx, now_us: int, intents: Sequence[Intent]) -> list[int | BudgetExceeded]:
+    def reserve_together(self, tx: Tx, now_us: int, intents: Sequence[Intent]) -> list[int | Taken | BudgetExceeded]:
         """All of them or none: the calls of one ``--count``."""
         return self.reserve(tx, now_us, intents, together=True)
 
@@ -228,6 +243,7 @@ class Book:
         elif not self._accept(tx, change, now_us, generation):
             return False
         change.flags |= Flag.ADOPTED
+        keep_keys(tx, [change])
         # Written at once: the next claim of the same list must see it.
         tx.run(UPDATE, **change.update())
         return True
@@ -381,16 +397,17 @@ class Book:
             change = Change(
                 id_, self._words.place_of(tx, place_no), model_no, self._words.kernel_name(tx, kernel_no), *rest
             )
-            change.before = change.counted()
+            change.before, change.was = change.counted(), change.status
             changes[id_] = change
         return changes
 
     def _purse(self, tx: Tx, changes: Iterable[Change], now_us: int) -> Purse:
-        return Purse(tx, ((change.place.api, change.place.account) for change in changes), now_us)
+        return Purse.of(tx, [change.place for change in changes], now_us)
 
     def _write(self, tx: Tx, changes: Iterable[Change], purse: Purse) -> None:
         sums = Sums()
         touched = [change for change in changes if change.touched]
+        keep_keys(tx, touched)
         for change in touched:
             tokens, held, failed = (now - then for now, then in zip(change.counted(), change.before, strict=True))
             if tokens or held or failed:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import calendar
 import json
-import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime, time as clock_time, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from elumenta_nb._errors import BudgetExceeded
 from elumenta_nb._language import gettext as _, tokens
@@ -21,7 +20,7 @@ from .entry import BudgetState, Per, at, micros
 from .words import ELSEWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from .database import Tx
     from .words import Place
@@ -31,17 +30,20 @@ __all__ = ["Bucket", "Purse", "count", "exceeded", "period"]
 FOREVER_US: Final = 2**62
 
 _READ: Final = (
-    'SELECT no, api, account, per, target, "user", tag, ceiling, from_us, to_us, spent, held FROM budgets'
-    " WHERE api = :api AND account = :account ORDER BY no"
+    'SELECT no, api, account, per, target, "user", tag, title, ceiling, from_us, to_us, spent, held FROM budgets'
+    " WHERE api = :api AND account = :account"
 )
+_OF_MAPS: Final = " AND (per <> 'map' OR target IN {texts})"
 _MOVE: Final = "UPDATE budgets SET spent = spent + :spent, held = held + :held WHERE no = :no"
 _TURN: Final = "UPDATE budgets SET from_us = :from_us, to_us = :to_us, spent = :spent, held = :held WHERE no = :no"
 _COUNT: Final = (
     "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(held), 0) FROM calls"
     " WHERE started_us >= :from_us AND started_us < :to_us AND place_no IN {ids}"
 )
+_SUMMED: Final = "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(held), 0) FROM sums WHERE place_no IN {ids}"
 _PLACES: Final = (
-    "SELECT no, notebook, \"user\", tags FROM places WHERE api = :api AND account = :account AND source <> 'elsewhere'"
+    'SELECT no, notebook, "user", tags, map_id FROM places'
+    " WHERE api = :api AND account = :account AND source <> 'elsewhere'"
 )
 
 
@@ -56,6 +58,7 @@ class Bucket:
     target: str
     user: str
     tag: str
+    title: str
     limit: int
     from_us: int
     to_us: int
@@ -72,6 +75,7 @@ class Bucket:
             and (not self.tag or self.tag in place.tags)
             and (self.per != "notebook" or self.target == place.notebook)
             and (self.per != "kernel" or self.target == kernel)
+            and (self.per != "map" or self.target == place.map_id)
         )
 
     def has_room(self, ask: int) -> bool:
@@ -95,20 +99,39 @@ class Bucket:
             target=self.target,
             user=self.user,
             tag=self.tag,
+            title=self.title,
             starts_at=at(self.from_us) if timed else None,
             ends_at=at(self.to_us) if timed else None,
         )
 
 
 class Purse:
-    """The budgets of the accounts a transaction touches: read and locked once, checked in memory, written once."""
+    """The budgets of the accounts a transaction touches: read and locked once, checked in memory, written once.
 
-    def __init__(self, tx: Tx, accounts: Iterable[tuple[str, str]], now_us: int, *, keep: bool = True) -> None:
+    Of the budgets of maps only those of `maps`, or all without it: an account may have had a thousand maps.
+    """
+
+    def __init__(
+        self,
+        tx: Tx,
+        accounts: Iterable[tuple[str, str]],
+        now_us: int,
+        *,
+        keep: bool = True,
+        maps: Iterable[str] | None = None,
+    ) -> None:
         self._tx = tx
+        known = None if maps is None else set(maps)
         self._buckets = {
-            pair: [_rolled(tx, bucket, now_us, keep=keep) for bucket in read(tx, *pair, lock=keep)]
+            pair: [_rolled(tx, bucket, now_us, keep=keep) for bucket in read(tx, *pair, lock=keep, maps=known)]
             for pair in sorted(set(accounts))
         }
+
+    @classmethod
+    def of(cls, tx: Tx, places: Collection[Place], now_us: int, *, keep: bool = True) -> Self:
+        """The budgets that may cover calls from these places."""
+        accounts = ((place.api, place.account) for place in places)
+        return cls(tx, accounts, now_us, keep=keep, maps=(place.map_id for place in places))
 
     def covering(self, place: Place, kernel: str, started_us: int) -> list[Bucket]:
         buckets = self._buckets[place.api, place.account]
@@ -128,8 +151,12 @@ class Purse:
         )
 
 
-def read(tx: Tx, api: str, account: str, *, lock: bool = False) -> list[Bucket]:
-    return [Bucket(*row) for row in tx.all(_READ + "{lock}" if lock else _READ, api=api, account=account)]
+def read(tx: Tx, api: str, account: str, *, lock: bool = False, maps: set[str] | None = None) -> list[Bucket]:
+    sql, facts = _READ, {}
+    if maps is not None:
+        sql, facts = sql + _OF_MAPS, {"texts": json.dumps(sorted(maps - {""}))}
+    sql += " ORDER BY no{lock}" if lock else " ORDER BY no"
+    return [Bucket(*row) for row in tx.all(sql, api=api, account=account, **facts)]
 
 
 def _rolled(tx: Tx, bucket: Bucket, now_us: int, *, keep: bool) -> Bucket:
@@ -161,7 +188,12 @@ def count(tx: Tx, bucket: Bucket) -> tuple[int, int]:
         if (bucket.per != "notebook" or row[1] == bucket.target)
         and (not bucket.user or row[2] == bucket.user)
         and (not bucket.tag or bucket.tag in json.loads(row[3]))
+        and (bucket.per != "map" or row[4] == bucket.target)
     ]
+    if bucket.per == "map":  # a map is of places of its own, so they were added up already
+        found = tx.one(_SUMMED, ids=json.dumps(places))
+        assert found is not None
+        return int(found[0]), int(found[1])
     sql, from_us, facts = _COUNT, bucket.from_us, {}
     if bucket.per == "kernel":
         kernel = tx.one("SELECT no, first_us FROM kernels WHERE name = :name", name=bucket.target)
@@ -180,7 +212,7 @@ def period(per: Per, now_us: int, cycle_us: int | None) -> tuple[int, int]:
     A day is the local day. A month is the billing cycle (the day of the month on which `cycle_us` says it ends), or
     the local calendar month while that is not known.
     """
-    if per in {"kernel", "notebook"}:
+    if per not in {"day", "month"}:
         return -FOREVER_US, FOREVER_US
     local = at(now_us).astimezone()
     if per == "day":
@@ -221,12 +253,7 @@ def _shifted(end: datetime, months: int) -> datetime:
 def exceeded(bucket: Bucket, ask: int) -> BudgetExceeded:
     state = bucket.state()
     enough = -(-(state.used + ask) // 100) * 100
-    words = "".join(
-        f" --{flag} {shlex.quote(value)}"
-        for flag, value in (("per", state.per), ("user", state.user), ("tag", state.tag))
-        if value
-    )
-    hint = [_("To raise it: {line}").format(line=f"%elumenta budget {enough}{words}")]
+    hint = [state.to_raise(enough)]
     if state.held:
         hint.append(_("{tokens} held by open calls: %elumenta jobs").format(tokens=tokens(state.held)))
     message = _("The budget ({name}) is {limit}: {spent} spent, {held} held, and this asks for {asked}.").format(

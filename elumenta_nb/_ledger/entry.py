@@ -5,6 +5,7 @@ Tokens are Elumenta tokens; times are integer microseconds UTC (`_us`) inside an
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, IntFlag
@@ -26,16 +27,19 @@ __all__ = [
     "GenerationId",
     "Intent",
     "Per",
+    "Period",
     "Release",
     "Restored",
     "Settlement",
     "State",
+    "Taken",
     "Where",
     "at",
     "micros",
 ]
 
-Per = Literal["kernel", "notebook", "day", "month"]
+Period = Literal["kernel", "notebook", "day", "month"]  # a budget that a person sets
+Per = Literal["kernel", "notebook", "day", "month", "map"]  # a map sets its own
 GenerationId = int | str
 
 WARN_AT: Final = 0.8  # of a budget's limit
@@ -78,6 +82,8 @@ class Intent:
     """A call about to be sent. `api` is ``"sandbox"`` or the API's origin; `folder` is where its media will go.
 
     `price_key` is a hash of the parameters that move the price; `held` is what is set aside until it is settled.
+    `once` is a key that one row of the account holds at a time: while it is open and after it is paid, until it fails,
+    is cancelled or is released.
     """
 
     account: str
@@ -95,6 +101,7 @@ class Intent:
     folder: str = ""
     count_index: int = 0
     lease_s: float = 900.0
+    once: str = ""
     origin: Origin = field(default_factory=Origin)
 
 
@@ -214,9 +221,19 @@ class Entry:
         return self.status in STATUSES[: State.COMPLETED]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answer to an intent whose key `once` another row holds: that row. Nothing was reserved."""
+
+    entry: Entry
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetState:
-    """A budget and what is used of it. `target` is the notebook or kernel it belongs to; the rest narrows it."""
+    """A budget and what is used of it.
+
+    `target` is the notebook, kernel or map it belongs to, `title` what people call a map; the rest narrows it.
+    """
 
     per: Per
     limit: int
@@ -227,6 +244,7 @@ class BudgetState:
     target: str = ""
     user: str = ""
     tag: str = ""
+    title: str = ""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 
@@ -245,6 +263,22 @@ class BudgetState:
         return self.used >= WARN_AT * self.limit
 
     @property
+    def scope(self) -> str:
+        """Whose it is: a notebook, a kernel, a map; empty for all of the account."""
+        return self.title or self.target
+
+    def to_raise(self, limit: object) -> str:
+        """What a person does to have a larger one."""
+        if self.per == "map":
+            return _("Run the map again with a larger budget: the rows that are done are not bought again.")
+        words = "".join(
+            f" --{flag} {shlex.quote(value)}"
+            for flag, value in (("per", self.per), ("user", self.user), ("tag", self.tag))
+            if value
+        )
+        return _("To raise it: {line}").format(line=f"%elumenta budget {limit}{words}")
+
+    @property
     def name(self) -> str:
         """How a receipt calls it: ``this notebook``, ``today, tag demo``."""
         words = {
@@ -252,6 +286,7 @@ class BudgetState:
             "notebook": _("this notebook"),
             "day": _("today"),
             "month": _("this month"),
+            "map": _("map {name}").format(name=self.scope),
         }
         parts = [words[self.per]]
         if self.user:

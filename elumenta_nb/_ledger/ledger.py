@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Release,
         Restored,
         Settlement,
+        Taken,
         Where,
     )
 
@@ -127,10 +128,11 @@ class Ledger:
                 raise answer
         return outcome
 
-    def reserve(self, intents: Iterable[Intent], *, together: bool = False) -> list[int | BudgetExceeded]:
+    def reserve(self, intents: Iterable[Intent], *, together: bool = False) -> list[int | Taken | BudgetExceeded]:
         """A durable row, with its hold, for each intent that its budgets have room for; nothing was sent yet.
 
-        Each intent is treated on its own. With `together` one that does not fit refuses all of them.
+        Each intent is treated on its own; `Taken` is the answer where another row holds its key `once`. With `together`
+        one that does not fit refuses all of them, and none has a key.
         """
         return self._run("reserve_together" if together else "reserve", intents)
 
@@ -182,12 +184,25 @@ class Ledger:
         origin: Origin | None = None,
         user: str = "",
         tag: str = "",
+        title: str = "",
     ) -> BudgetState:
-        """Set or change a budget; what its calls have spent until now counts. Raises `ConfigError` for a bad limit."""
+        """Set or change a budget; what its calls have spent until now counts. Raises `ConfigError` for a bad limit.
+
+        ``per="map"`` is the budget of the map `origin.map_id`, in every kernel and on every machine; `title` is what
+        people call it.
+        """
         with self._database.write(alone=True) as tx:
-            now_us = self._database.now_us()
             return set_budget(
-                tx, now_us, limit, per=per, account=account, api=api, origin=origin or Origin(), user=user, tag=tag
+                tx,
+                self._database.now_us(),
+                limit,
+                per=per,
+                account=account,
+                api=api,
+                origin=origin or Origin(),
+                user=user,
+                tag=tag,
+                title=title,
             )
 
     def clear_budget(
@@ -214,7 +229,7 @@ class Ledger:
         with self._database.read() as tx:
             now_us = self._database.now_us()
             place = query.place_like(origin, account, api)
-            return fullest(Purse(tx, [(api, account)], now_us, keep=False).covering(place, origin.kernel, now_us))
+            return fullest(Purse.of(tx, [place], now_us, keep=False).covering(place, origin.kernel, now_us))
 
     def set_cycle(self, account: str, api: str, ends_at: datetime | None) -> None:
         """When the account's billing cycle ends (`plan_expires_at`): monthly budgets follow it."""
@@ -267,6 +282,14 @@ class Ledger:
     def owned(self, generation_ids: Iterable[GenerationId], *, account: str, api: str) -> set[GenerationId]:
         """Those of the ids that belong to a call of this ledger."""
         return self._read(self._book.owned, api, account, list(generation_ids))
+
+    def of_fingerprints(self, account: str, api: str, fingerprints: Sequence[str]) -> dict[str, list[Entry]]:
+        """Rows that are open or were paid (not reused ones), by fingerprint, each list the oldest first."""
+        return self._read(query.of_fingerprints, self._database.now_us(), account, api, fingerprints)
+
+    def sent_since(self, account: str, api: str, since: datetime) -> int:
+        """How many requests of the account left since then, or are about to: calls of every kernel, each time sent."""
+        return self._read(query.sent_since, account, api, since)
 
     def paid_most(self, api: str, model: str, price_key: str) -> int | None:
         """The highest charge seen for these parameters."""

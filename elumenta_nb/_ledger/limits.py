@@ -9,7 +9,7 @@ from elumenta_nb._language import gettext as _
 from elumenta_nb._values import MAX_TOKENS
 
 from .budget import Purse, cycle, period, read, turn
-from .entry import BudgetState, Per, micros
+from .entry import BudgetState, Per, Period, micros
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["clear_budget", "read_budgets", "set_budget", "set_cycle"]
 
 _SET: Final = (
-    'INSERT INTO budgets (api, account, per, target, "user", tag, ceiling, from_us, to_us, spent, held)'
-    " VALUES (:api, :account, :per, :target, :user, :tag, :ceiling, 0, 0, 0, 0)"
-    ' ON CONFLICT (api, account, per, target, "user", tag) DO UPDATE SET ceiling = excluded.ceiling'
+    'INSERT INTO budgets (api, account, per, target, "user", tag, title, ceiling, from_us, to_us, spent, held)'
+    " VALUES (:api, :account, :per, :target, :user, :tag, :title, :ceiling, 0, 0, 0, 0)"
+    ' ON CONFLICT (api, account, per, target, "user", tag)'
+    " DO UPDATE SET ceiling = excluded.ceiling, title = excluded.title"
 )
 _CLEAR: Final = (
     "DELETE FROM budgets WHERE api = :api AND account = :account AND per = :per AND target = :target"
@@ -36,23 +37,33 @@ _CYCLE: Final = (
 
 
 def _target(per: Per, origin: Origin) -> str:
-    return {"notebook": origin.notebook, "kernel": origin.kernel}.get(per, "")
+    return {"notebook": origin.notebook, "kernel": origin.kernel, "map": origin.map_id}.get(per, "")
 
 
 def set_budget(
-    tx: Tx, now_us: int, limit: int, *, per: Per, account: str, api: str, origin: Origin, user: str, tag: str
+    tx: Tx,
+    now_us: int,
+    limit: int,
+    *,
+    per: Per,
+    account: str,
+    api: str,
+    origin: Origin,
+    user: str,
+    tag: str,
+    title: str,
 ) -> BudgetState:
-    if per not in get_args(Per):
-        raise ConfigError(_("A budget is per {names}.").format(names=", ".join(get_args(Per))))
+    if per not in get_args(Per) or (per == "map" and not origin.map_id):
+        raise ConfigError(_("A budget is per {names}.").format(names=", ".join(get_args(Period))))
     if type(limit) is not int or not 0 <= limit <= MAX_TOKENS:  # True is an int too
         raise ConfigError(
             _("A budget is a whole number of Elumenta tokens, not {value!r}.").format(value=limit),
             hint="%elumenta budget 500 --per notebook",
         )
     target = _target(per, origin)
-    tx.run(_SET, api=api, account=account, per=per, target=target, user=user, tag=tag, ceiling=limit)
+    tx.run(_SET, api=api, account=account, per=per, target=target, user=user, tag=tag, title=title, ceiling=limit)
     # A new row has an empty period, so it counts its calls here, as any budget does when its period rolls over.
-    Purse(tx, [(api, account)], now_us)
+    Purse(tx, [(api, account)], now_us, maps={origin.map_id})
     (bucket,) = [
         bucket
         for bucket in read(tx, api, account)

@@ -14,27 +14,31 @@ from .row import generation_of
 from .words import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from .database import Tx
 
 __all__ = [
+    "by_ids",
     "call",
     "entries",
     "flag",
     "has_seen",
     "nameless",
+    "of_fingerprints",
     "open_calls",
     "paid_most",
     "place_like",
     "released_since",
+    "sent_since",
     "uncertain",
 ]
 
+_CHUNK: Final = 2_000
 _ENTRY: Final = (
     "SELECT c.id, c.status, p.account, p.api, p.source, p.notebook, p.cell_id, c.execution_count, d.source_hash, p.label,"
-    ' p.tags, p."user", p.host, k.name, d.run, m.category, m.model, m.provider, d.params, c.prompt_chars,'
+    ' p.tags, p."user", p.host, p.map_id, k.name, d.run, m.category, m.model, m.provider, d.params, c.prompt_chars,'
     " d.prompt_hash, d.fingerprint, d.price_key, d.folder, d.count_index, c.quoted, c.held, c.tokens, c.saved,"
     " c.started_us, c.ended_us, c.lease_us, c.generation_no, c.generation_name, c.balance_after, c.latency_us,"
     " c.attempts, c.restored_from, d.media, d.error, c.flags"
@@ -44,8 +48,8 @@ _ENTRY: Final = (
 
 
 def _entry(row: Sequence[Any], now_us: int) -> Entry:
-    (id_, status, account, api, source, notebook, cell_id, execution_count, source_hash, label, tags, user, host, kernel,
-     run, category, model, provider, params, prompt_chars, prompt_hash, fingerprint, price_key, folder, count_index,
+    (id_, status, account, api, source, notebook, cell_id, execution_count, source_hash, label, tags, user, host, map_id,
+     kernel, run, category, model, provider, params, prompt_chars, prompt_hash, fingerprint, price_key, folder, count_index,
      quoted, held, tokens, saved, started_us, ended_us, lease_us, number, name, balance_after, latency_us, attempts,
      restored_from, media, error, flags) = row  # fmt: skip
     if status == State.RESERVED and lease_us is not None and lease_us <= now_us:
@@ -62,6 +66,7 @@ def _entry(row: Sequence[Any], now_us: int) -> Entry:
         host=host,
         kernel=kernel,
         run=run,
+        map_id=map_id,
     )
     return Entry(
         id=id_,
@@ -103,6 +108,11 @@ def _entry(row: Sequence[Any], now_us: int) -> Entry:
 def entries(tx: Tx, which: str, now_us: int, **facts: Any) -> list[Entry]:
     """Rows by a condition, and an order, on `c` (calls), `d`, `p`, `m`, `k`."""
     return [_entry(row, now_us) for row in tx.all(_ENTRY + which, **facts)]
+
+
+def by_ids(tx: Tx, ids: Iterable[int], now_us: int) -> dict[int, Entry]:
+    rows = tx.all(_ENTRY + "c.id IN {ids}", ids=json.dumps(sorted(ids)))
+    return {entry.id: entry for entry in (_entry(row, now_us) for row in rows)}
 
 
 def call(tx: Tx, call_id: int, now_us: int) -> Entry:
@@ -175,6 +185,44 @@ def uncertain(tx: Tx, now_us: int, account: str, api: str, since: datetime) -> l
     return [_entry(row, now_us) for row in rows]
 
 
+def of_fingerprints(tx: Tx, now_us: int, account: str, api: str, fingerprints: Sequence[str]) -> dict[str, list[Entry]]:
+    """Rows that are open or were paid, by fingerprint; a reused row was not paid."""
+    found: dict[str, list[Entry]] = {}
+    wanted = sorted(set(fingerprints) - {""})
+    for start in range(0, len(wanted), _CHUNK):
+        rows = tx.all(
+            _ENTRY + "d.fingerprint <> '' AND d.fingerprint IN {texts} AND c.status < 4 AND (c.flags & 1) = 0"
+            " AND p.account = :account AND p.api = :api ORDER BY c.id",
+            texts=json.dumps(wanted[start : start + _CHUNK]),
+            account=account,
+            api=api,
+        )
+        for row in rows:
+            entry = _entry(row, now_us)
+            found.setdefault(entry.fingerprint, []).append(entry)
+    return found
+
+
+def sent_since(tx: Tx, account: str, api: str, since: datetime) -> int:
+    """Requests of the account that left since then: each sending of a call, and of a reserved call the one to come."""
+    places = [
+        row[0]
+        for row in tx.all(
+            "SELECT no FROM places WHERE api = :api AND account = :account AND source <> 'elsewhere'",
+            api=api,
+            account=account,
+        )
+    ]
+    row = tx.one(
+        "SELECT COALESCE(SUM(CASE WHEN attempts < 1 THEN 1 ELSE attempts END), 0) FROM calls"
+        " WHERE started_us >= :since_us AND status <> 5 AND (flags & 1) = 0 AND place_no IN {ids}",
+        since_us=micros(since),
+        ids=json.dumps(places),
+    )
+    assert row is not None
+    return int(row[0])
+
+
 def paid_most(tx: Tx, api: str, model: str, price_key: str) -> int | None:
     row = tx.one(
         "SELECT tokens FROM dearest WHERE api = :api AND model = :model AND price_key = :price_key",
@@ -199,5 +247,5 @@ def place_like(origin: Origin, account: str, api: str) -> Place:
     """Where a call from `origin` would be, for asking which budgets cover it."""
     return Place(
         0, api, account, origin.user, origin.host, origin.notebook, origin.cell_id, origin.label, origin.tags,
-        origin.source,
+        origin.source, origin.map_id,
     )  # fmt: skip

@@ -31,9 +31,9 @@ __all__ = [
 _INSERT: Final = (
     "INSERT INTO calls (id, place_no, model_no, kernel_no, status, flags, started_us, ended_us, quoted, held, tokens,"
     " balance_after, latency_us, generation_no, execution_count, restored_from, prompt_chars, generation_name, attempts,"
-    " saved, lease_us) VALUES (:id, :place_no, :model_no, :kernel_no, :status, :flags, :started_us, :ended_us, :quoted,"
+    " saved, lease_us, once) VALUES (:id, :place_no, :model_no, :kernel_no, :status, :flags, :started_us, :ended_us, :quoted,"
     " :held, :tokens, :balance_after, :latency_us, :generation_no, :execution_count, :restored_from, :prompt_chars,"
-    " :generation_name, :attempts, :saved, :lease_us)"
+    " :generation_name, :attempts, :saved, :lease_us, :once)"
 )
 _INSERT_DETAILS: Final = (
     "INSERT INTO details (call_id, prompt_hash, fingerprint, price_key, source_hash, run, count_index, folder, params,"
@@ -42,13 +42,14 @@ _INSERT_DETAILS: Final = (
 )
 READ: Final = (
     "SELECT c.id, c.place_no, c.model_no, c.kernel_no, c.status, c.flags, c.started_us, c.quoted, c.held, c.tokens,"
-    " c.generation_no, c.generation_name, c.balance_after, c.latency_us, c.attempts, c.ended_us, c.lease_us, d.price_key"
+    " c.generation_no, c.generation_name, c.balance_after, c.latency_us, c.attempts, c.ended_us, c.lease_us, d.price_key,"
+    " c.once"
     " FROM calls c JOIN details d ON d.call_id = c.id WHERE c.id IN {ids} ORDER BY c.id{lock}"
 )
 UPDATE: Final = (
     "UPDATE calls SET status = :status, flags = :flags, held = :held, tokens = :tokens, generation_no = :generation_no,"
     " generation_name = :generation_name, balance_after = :balance_after, latency_us = :latency_us, attempts = :attempts,"
-    " ended_us = :ended_us, lease_us = :lease_us WHERE id = :id"
+    " ended_us = :ended_us, lease_us = :lease_us, once = :once WHERE id = :id"
 )
 _MEDIA: Final = "UPDATE details SET media = :media WHERE call_id = :id"
 _ERROR: Final = "UPDATE details SET error = :error WHERE call_id = :id"
@@ -104,7 +105,8 @@ class Change:
     ended_us: int | None
     lease_us: int | None
     price_key: str
-    new: bool = False
+    once: str | None
+    was: int = State.RESERVED  # its status before this transaction
     media: str | None = None
     error: str | None = None
     touched: bool = False
@@ -116,6 +118,11 @@ class Change:
     def learn(self, generation_id: GenerationId) -> None:
         self.generation_no, self.generation_name, form = split_id(generation_id)
         self.flags = (self.flags & ~Flag.TEXT_ID) | form
+
+    @property
+    def reopened(self) -> bool:
+        """It was over and cost nothing; now it is open or paid."""
+        return self.was > State.COMPLETED >= self.status
 
     @property
     def has_id(self) -> bool:
@@ -135,6 +142,7 @@ class Change:
             "attempts": self.attempts,
             "ended_us": self.ended_us,
             "lease_us": self.lease_us,
+            "once": self.once,
         }
 
 
@@ -209,6 +217,7 @@ def new_row(
         "attempts": 0,
         "saved": 0,
         "lease_us": None,
+        "once": None,
     }
 
 

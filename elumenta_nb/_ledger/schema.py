@@ -171,6 +171,32 @@ _FIRST: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (Migration(1, "first", _FIRST),)
+# Rows that are held once, found by fingerprint, or belong to a map; what a map's budget is called.
+_MAPS: Final = (
+    "ALTER TABLE calls ADD COLUMN once VARCHAR(32)",
+    # Open or paid: a row that failed or was cancelled gives its key up without a word.
+    "CREATE UNIQUE INDEX calls_once ON calls (once) WHERE once IS NOT NULL AND status < 4",
+    "CREATE INDEX details_fingerprint ON details (fingerprint) WHERE fingerprint <> ''",
+    "ALTER TABLE places ADD COLUMN map_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE budgets ADD COLUMN title TEXT NOT NULL DEFAULT ''",
+    "DROP VIEW spend",
+    """
+    CREATE VIEW spend AS
+    SELECT c.id, c.started_us, c.ended_us, p.api, p.account, p."user", p.host, p.notebook, p.cell_id,
+        c.execution_count, p.label, p.tags, p.source, m.category, m.model, m.provider,
+        CASE c.status WHEN 0 THEN 'reserved' WHEN 1 THEN 'pending' WHEN 2 THEN 'unknown' WHEN 3 THEN 'completed'
+            WHEN 4 THEN 'failed' ELSE 'cancelled' END AS status,
+        c.quoted, c.held, c.tokens, c.balance_after, c.latency_us,
+        COALESCE(c.generation_name, CAST(c.generation_no AS TEXT)) AS generation_id,
+        c.attempts, c.flags % 2 AS reused, c.saved, c.restored_from, c.prompt_chars,
+        d.prompt_hash, d.params, d.media, d.error, p.map_id
+    FROM calls c
+    JOIN places p ON p.no = c.place_no
+    JOIN models m ON m.no = c.model_no
+    JOIN details d ON d.call_id = c.id
+    """,
+)
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (Migration(1, "first", _FIRST), Migration(2, "maps", _MAPS))
 
 VERSION: Final = MIGRATIONS[-1].number

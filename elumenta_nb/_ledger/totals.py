@@ -27,6 +27,7 @@ KEYS: Final = {
     "cell": "CASE p.label WHEN '' THEN p.cell_id ELSE p.label END",
     "cell_id": "p.cell_id",
     "label": "p.label",
+    "map": "p.map_id",
     "tag": "p.tags",
     "source": "p.source",
     "category": "m.category",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ELSEWHERE", "Place", "Words", "dump", "origin_of"]
 
 ELSEWHERE: Final = "elsewhere"
-_PLACE_WORDS: Final = ("api", "account", "user", "host", "notebook", "cell_id", "label", "tags", "source")
+_PLACE_WORDS: Final = ("api", "account", "user", "host", "notebook", "cell_id", "label", "tags", "source", "map_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Place:
     label: str
     tags: tuple[str, ...]
     source: str
+    map_id: str = ""
 
 
 class Words:
@@ -63,7 +64,7 @@ class Words:
     def place(self, tx: Tx, item: Intent | Restored | Elsewhere) -> Place:
         origin = origin_of(item)
         if origin is None:
-            words = (item.api, item.account, "", "", "", "", "", "", ELSEWHERE)
+            words = (item.api, item.account, "", "", "", "", "", "", ELSEWHERE, "")
         else:
             words = (
                 item.api,
@@ -75,15 +76,17 @@ class Words:
                 origin.label,
                 dump(sorted(set(origin.tags))),
                 origin.source,
+                origin.map_id,
             )
         if known := self._places.get(words):
             return known
-        digest = hashlib.sha1(dump(words).encode(), usedforsecurity=False).hexdigest()
+        told = words if words[-1] else words[:-1]  # places are older than maps
+        digest = hashlib.sha1(dump(told).encode(), usedforsecurity=False).hexdigest()
         no = _number(
             tx,
             "SELECT no FROM places WHERE digest = :digest",
-            'INSERT INTO places (digest, api, account, "user", host, notebook, cell_id, label, tags, source)'
-            " VALUES (:digest, :api, :account, :user, :host, :notebook, :cell_id, :label, :tags, :source)"
+            'INSERT INTO places (digest, api, account, "user", host, notebook, cell_id, label, tags, source, map_id)'
+            " VALUES (:digest, :api, :account, :user, :host, :notebook, :cell_id, :label, :tags, :source, :map_id)"
             " ON CONFLICT (digest) DO NOTHING",
             {"digest": digest},
             dict(zip(_PLACE_WORDS, words, strict=True)),
@@ -102,7 +105,8 @@ class Words:
         if known := self._places_by_no.get(no):
             return known
         row = tx.one(
-            'SELECT api, account, "user", host, notebook, cell_id, label, tags, source FROM places WHERE no = :no',
+            'SELECT api, account, "user", host, notebook, cell_id, label, tags, source, map_id'
+            " FROM places WHERE no = :no",
             no=no,
         )
         assert row is not None
@@ -178,5 +182,7 @@ def dump(value: object) -> str:
 
 
 def _place(no: int, words: Sequence[str]) -> Place:
-    api, account, user, host, notebook, cell_id, label, tags, source = words
-    return Place(no, api, account, user, host, notebook, cell_id, label, tuple(json.loads(tags or "[]")), source)
+    api, account, user, host, notebook, cell_id, label, tags, source, map_id = words
+    return Place(
+        no, api, account, user, host, notebook, cell_id, label, tuple(json.loads(tags or "[]")), source, map_id
+    )

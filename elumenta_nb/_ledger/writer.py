@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from elumenta_nb._errors import BudgetExceeded
 
-    from .entry import BudgetState, GenerationId, Intent, Restored, Settlement
+    from .entry import BudgetState, GenerationId, Intent, Restored, Settlement, Taken
     from .ledger import Ledger
 
 __all__ = ["Writer"]
@@ -34,14 +34,14 @@ class Writer:
         self._flushing: asyncio.Task[None] | None = None
         self._scheduled = False
 
-    async def reserve(self, intent: Intent) -> int:
-        """The row's number. Raises `BudgetExceeded`, `LedgerError`."""
-        (call_id,) = await self._reserve("reserve", [intent])
-        return call_id
+    async def reserve(self, intent: Intent) -> int | Taken:
+        """The row's number, or the row that holds the intent's key. Raises `BudgetExceeded`, `LedgerError`."""
+        (answer,) = await self._reserve("reserve", [intent])
+        return answer
 
     async def reserve_together(self, intents: Sequence[Intent]) -> list[int]:
-        """All of them or none. Raises `BudgetExceeded`, `LedgerError`."""
-        return await self._reserve("reserve_together", list(intents))
+        """All of them or none; none has a key `once`. Raises `BudgetExceeded`, `LedgerError`."""
+        return [answer for answer in await self._reserve("reserve_together", list(intents)) if isinstance(answer, int)]
 
     async def restore(self, item: Restored) -> int:
         (call_id,) = await self._ask("restore", [item])
@@ -80,20 +80,20 @@ class Writer:
         while self._waiting or self._flushing is not None:  # noqa: ASYNC110 - the loop writes in its next tick
             await asyncio.sleep(0)
 
-    async def _reserve(self, name: str, intents: list[Intent]) -> list[int]:
+    async def _reserve(self, name: str, intents: list[Intent]) -> list[int | Taken]:
         answer = self._enqueue(name, intents)
         try:
-            outcome = cast("list[int | BudgetExceeded]", await answer)
+            outcome = cast("list[int | Taken | BudgetExceeded]", await answer)
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 self._cancel(answer.result())
             raise
-        ids = []
+        answers: list[int | Taken] = []
         for item in outcome:
-            if not isinstance(item, int):
+            if isinstance(item, Exception):
                 raise item
-            ids.append(item)
-        return ids
+            answers.append(item)
+        return answers
 
     async def _ask(self, name: str, items: list[Any]) -> list[Any]:
         outcome = await self._enqueue(name, items)
@@ -144,7 +144,7 @@ class Writer:
             elif name.startswith("reserve"):  # its waiter left while it was written
                 self._cancel(result)
 
-    def _cancel(self, outcome: Sequence[int | BudgetExceeded]) -> None:
+    def _cancel(self, outcome: Sequence[int | Taken | BudgetExceeded]) -> None:
         """Nobody received these reservations, so nothing will be sent for them."""
         rows = [Release(call_id=call_id, status="cancelled") for call_id in outcome if isinstance(call_id, int)]
         if rows:

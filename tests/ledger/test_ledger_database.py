@@ -174,7 +174,10 @@ def test_a_ledger_of_every_released_schema_opens_with_its_rows(tmp_path, release
         assert (entry.status, entry.tokens, entry.generation_id, entry.origin.tags) == (
             "completed", 13, 4711, ("demo", "hero")
         )  # fmt: skip
-        reserve(ledger)
+        again = reserve(ledger, once="row 1", origin=HERE)  # an old place is known again
+        assert ledger.reserve([intent(once="row 1")])[0].entry.id == again
+        assert len(ledger.totals(("notebook", "cell_id", "source"), _everything())) == 2
+        assert 1 in {entry.id for entry in ledger.of_fingerprints("7", LIVE, [entry.fingerprint])[entry.fingerprint]}
     assert _schema(tmp_path / "old.db") == _schema(tmp_path / "new.db")
 
 
