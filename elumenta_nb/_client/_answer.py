@@ -72,6 +72,7 @@ class _Story:
     """What a stream has told so far."""
 
     watch: Watch
+    veil: Callable[[str | None], str]
     id: int | str | None = None
     model: str = ""
     pieces: list[str] = field(default_factory=list)
@@ -86,8 +87,7 @@ class _Story:
     async def hear(self, event: StreamEvent) -> None:
         match event:
             case Delta(text) if not self.over:
-                self.pieces.append(text)
-                self.watch.delta(text)
+                self.say(self.veil(text))
             case Started(id, model):
                 self.model = model
                 await self.learn(id)
@@ -99,6 +99,11 @@ class _Story:
                 await self.learn(id)
             case Finished():
                 self.finished = True
+
+    def say(self, text: str) -> None:
+        if text:
+            self.pieces.append(text)
+            self.watch.delta(text)
 
     async def learn(self, generation_id: int | str | None) -> None:
         if generation_id is not None and generation_id != self.id:
@@ -112,16 +117,26 @@ async def _learn(watch: Watch, generation_id: int | str) -> None:
 
 
 async def read_answer(
-    exchange: Exchange, watch: Watch, *, streamed: bool, within_s: float, hide: Callable[[bytes], bytes]
+    exchange: Exchange,
+    watch: Watch,
+    *,
+    streamed: bool,
+    within_s: float,
+    hide: Callable[[bytes], bytes],
+    veil: Callable[[str | None], str],
 ) -> Reply | Setback:
-    """The reply in a 2xx answer. `hide` masks the key in a body that repeats it."""
+    """The reply in a 2xx answer. `hide` masks the key in a body that repeats it, `veil` in a text that comes in pieces."""
     async with contextlib.aclosing(exchange.chunks(within_s=LONGEST_S if streamed else within_s)) as chunks:
         head = b""
         async for chunk in chunks:
             head += chunk
             if first := head.removeprefix(_MARK).lstrip()[:1]:
                 if first in _OPENS_EVENTS:
-                    return await _events(exchange, head, chunks, watch)
+                    story = _Story(watch, veil)
+                    try:
+                        return await _events(exchange, head, chunks, story, EventStream(hide))
+                    finally:
+                        story.say(veil(None))
                 break
             if len(head) > MAX_BODY:
                 break
@@ -158,8 +173,9 @@ async def _in_doubt(exchange: Exchange, body: bytes, generation_id: int | str | 
     return setback
 
 
-async def _events(exchange: Exchange, head: bytes, chunks: AsyncIterator[bytes], watch: Watch) -> Reply | Setback:
-    story, stream = _Story(watch), EventStream()
+async def _events(
+    exchange: Exchange, head: bytes, chunks: AsyncIterator[bytes], story: _Story, stream: EventStream
+) -> Reply | Setback:
     loop = asyncio.get_running_loop()
     size, heard_at = len(head), loop.time()
     with contextlib.suppress(TimeoutError):
@@ -191,6 +207,7 @@ async def _events(exchange: Exchange, head: bytes, chunks: AsyncIterator[bytes],
                     pass
     for event in stream.close():
         await story.hear(event)
+    story.say(story.veil(None))
     return _outcome(exchange, story)
 
 

@@ -154,7 +154,12 @@ class Client:
                 self._line.note(exchange)
                 if 200 <= exchange.status < 300:
                     return await read_answer(
-                        exchange, watch, streamed=request.stream, within_s=PAID_S * _SLOWEST, hide=self._line.hide
+                        exchange,
+                        watch,
+                        streamed=request.stream,
+                        within_s=PAID_S * _SLOWEST,
+                        hide=self._line.hide,
+                        veil=self._line.veil(),
                     )
                 return await self._refusal(exchange, paid=True)
             finally:

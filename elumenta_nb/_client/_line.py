@@ -33,7 +33,7 @@ _SHORTEST_KEY: Final = 12  # to look for in a body: a shorter text may be there 
 
 
 class Line:
-    """The way to one API for one key. `hide` masks the key in a body that repeats it."""
+    """The way to one API for one key. `hide` masks the key in a body that repeats it, a `veil` in a text in pieces."""
 
     def __init__(
         self, base_url: str, key: Callable[[], str], factory: TransportFactory | None, clock: Callable[[], float]
@@ -44,6 +44,7 @@ class Line:
         self._clock = clock
         self._sign = _signer(key, self._base)
         self.hide = _hider(key)
+        self.veil = lambda: _veil(key)
         self._lanes: Lanes | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._dated_at = float("-inf")
@@ -150,3 +151,29 @@ def _hider(key: Callable[[], str]) -> Callable[[bytes], bytes]:
         return body.replace(raw, redact(secret).encode()) if len(raw) >= _SHORTEST_KEY and raw in body else body
 
     return hide
+
+
+def _veil(key: Callable[[], str]) -> Callable[[str | None], str]:
+    """Masks the key in a text that comes in pieces: the end of a piece that may be its beginning waits for the next.
+
+    ``None`` asks for what still waits.
+    """
+    held = ""
+
+    def veil(piece: str | None) -> str:
+        nonlocal held
+        if piece is None:
+            text, held = redact(held), ""
+            return text
+        secret = key()
+        if len(secret) < _SHORTEST_KEY:
+            return piece
+        text = (held + piece).replace(secret, redact(secret))
+        most = len(text) - len(secret) + 1
+        at = text.find(secret[0], max(0, most))
+        while at >= 0 and not secret.startswith(text[at:]):
+            at = text.find(secret[0], at + 1)
+        held = text[at:] if at >= 0 else ""
+        return text[:at] if at >= 0 else text
+
+    return veil

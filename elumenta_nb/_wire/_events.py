@@ -63,9 +63,13 @@ StreamEvent = Started | Delta | Ended | Failed | Finished | Lost
 
 
 class EventStream:
-    """Turns bytes into events, however they were cut on the way. `close` gives what a missing last line break held."""
+    """Turns bytes into events, however they were cut on the way. `close` gives what a missing last line break held.
 
-    def __init__(self) -> None:
+    `hide` is applied to the data of each event before it is read.
+    """
+
+    def __init__(self, hide: Callable[[bytes], bytes] | None = None) -> None:
+        self._hide = hide
         self._line = bytearray()
         self._skipping = False  # inside a line that is too long: nothing of it is kept
         self._after_cr = False
@@ -140,7 +144,7 @@ class EventStream:
             return []
         if data == b"[DONE]":
             return [Finished()]
-        parsed = parse_json(decode(data))
+        parsed = parse_json(decode(self._hide(data) if self._hide else data))
         if not parsed.whole or not isinstance(parsed.value, Mapping):
             return [Lost()]
         return self._event(parsed.value, name)
