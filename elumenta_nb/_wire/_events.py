@@ -11,6 +11,8 @@ from ._json import clean_text, decode, parse_json, tidy
 from ._replies import read_reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from elumenta_nb._values import Reply
 
 __all__ = ["Delta", "Ended", "EventStream", "Failed", "Finished", "Lost", "Started", "StreamEvent"]
