@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyGuard", "KeyInCell"]
 
-_KEY: Final = re.compile(r"\bnb_[A-Za-z0-9_]{20,}")
+_KEY: Final = re.compile(r"(?<![A-Za-z_])nb_[A-Za-z0-9_]{20,}")
 _ASSIGNS: Final = re.compile(r"api_key|elumenta\s+login", re.IGNORECASE)
-_NO_FLUSH: Final = 10**6  # inputs kept in memory before the history is written
 
 
 class KeyInCell(AuthFailed, InputRejected):
@@ -34,20 +33,26 @@ class KeyGuard(ast.NodeTransformer):
     def __init__(self, ip: Any) -> None:
         self._ip = ip
         self._source = ""
-        self._held: int | None = None
+        self._masks = False
 
     def begin(self, info: Any) -> None:
         """The `pre_run_cell` event: from here on the shell stores the input."""
         self._source = info.raw_cell or ""
         history = self._ip.history_manager
-        if history is not None and _KEY.search(self._source):
-            self._held = history.db_cache_size
-            history.db_cache_size = _NO_FLUSH  # the history's own thread would write the key to disk at once
+        if history is not None and not self._masks and _KEY.search(self._source):
+            store = history.store_inputs
+
+            def masked(number: int, source: str, raw: str | None = None) -> None:
+                store(number, _masked(source), None if raw is None else _masked(raw))
+
+            history.store_inputs = masked  # the history's own thread writes what is stored to disk at any moment
+            self._masks = True
 
     def visit(self, node: ast.AST) -> Any:
         """Called by the shell with the parsed cell. Raises `KeyInCell`."""
         known = {*_bound_names(node), *self._ip.user_ns}
-        if any(found not in known for found in _KEY.findall(self._source)):
+        texts = [self._source, *_constants(node)]  # a key after an escape stands alone only in what the text means
+        if any(found not in known for text in texts for found in _KEY.findall(text)):
             raise KeyInCell(
                 _("There is an API key in this cell; it was not run."),
                 hint=_(
@@ -66,12 +71,12 @@ class KeyGuard(ast.NodeTransformer):
         return node
 
     def end(self, _result: Any = None) -> None:
-        """The `post_run_cell` event: what was stored is masked before it is written."""
-        if self._held is None:
+        """The `post_run_cell` event: what else keeps the source of a cell forgets the key."""
+        if not self._masks:
             return
-        held, self._held = self._held, None
+        self._masks = False
+        del self._ip.history_manager.store_inputs  # the class's own again
         self._scrub()
-        self._ip.history_manager.db_cache_size = held
 
     def _scrub(self) -> None:
         history = self._ip.history_manager
@@ -98,6 +103,12 @@ class KeyGuard(ast.NodeTransformer):
 
 def _masked(text: str) -> str:
     return redact(text) if _KEY.search(text) else text
+
+
+def _constants(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            yield node.value if isinstance(node.value, str) else node.value.decode("latin-1")
 
 
 def _bound_names(tree: ast.AST) -> Iterator[str]:

@@ -44,7 +44,7 @@ class Line:
         self._clock = clock
         self._sign = _signer(key, self._base)
         self.hide = _hider(key)
-        self.veil = lambda: _veil(key)
+        self.veil: Callable[[], Callable[[str | None], str]] = lambda: _veil(key)
         self._lanes: Lanes | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._dated_at = float("-inf")
