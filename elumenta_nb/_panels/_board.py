@@ -45,7 +45,7 @@ _TILE: Final = (
     "box-sizing:border-box"
 )
 _BIG: Final = "font-size:22px;font-weight:bold;line-height:1.3;white-space:nowrap"
-_SHORT: Final = 34  # letters that stay on one line
+_SHORT: Final = 14  # letters that stay on one line: a day, a name
 _ROWS: Final = 40  # of a table; the frame has them all
 
 
@@ -218,10 +218,13 @@ def top(board: Board) -> str:
         ]
         for row, picture in board.top
     ]
-    columns = ["", _("Tokens"), _("Model"), _("Cell"), _("Day"), "%elumenta show"]
+    if not rows:
+        return _said(_("Nothing was charged here."))
+    columns = ["", _("Tokens"), _("Model"), _("Cell"), _("Day"), _("Call")]
+    again = _("To see one again: {line}").format(line=f"%elumenta show {board.top[0][0].id}")
     if not any(row[0] for row in rows):  # no pictures here
         columns, rows = columns[1:], [row[1:] for row in rows]
-    return table(columns, rows) if rows else _said(_("Nothing was charged here."))
+    return table(columns, rows, caption=again)
 
 
 def where(row: Entry) -> str:

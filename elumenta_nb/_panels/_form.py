@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import ipywidgets as widgets
 
 from elumenta_nb._asks import refer
+from elumenta_nb._buying import MAX_COUNT
 from elumenta_nb._catalog import Category, Model, catalog
 from elumenta_nb._errors import BadParam
 from elumenta_nb._language import gettext as _
@@ -139,6 +140,16 @@ class Form:
         )
         self.params = widgets.GridBox()
         self.params.add_class("elumenta-params")
+        self.count = widgets.BoundedIntText(
+            value=1,
+            min=1,
+            max=MAX_COUNT,
+            description=_("how many"),
+            tooltip=_("so many results at once; each costs the price of one"),
+            style=label,
+            layout={"width": "auto"},
+        )
+        self.count.add_class("elumenta-control")
         self.name = widgets.Text(
             description=_("keep as"),
             placeholder=_("a variable, e.g. cover"),
@@ -156,6 +167,7 @@ class Form:
         self.category.observe(handler(lambda _change: self._listed()), "value")
         self.search.observe(handler(lambda _change: self._listed()), "value")
         self.model.observe(handler(lambda _change: self._model_chosen()), "value")
+        self.count.observe(handler(lambda _change: self._changed()), "value")
         for widget in (self.prompt, self.name):
             widget.observe(handler(lambda _change: self._told()), "value")
         self._listed()
@@ -233,7 +245,7 @@ class Form:
                 with suppress(Exception):  # another model's value this one does not have
                     control.write(kept[name])
             control.widget.observe(self._handler(lambda _change: self._changed()), "value")
-        self.params.children = [*(control.box for control in self.controls.values()), self.name]
+        self.params.children = [*(control.box for control in self.controls.values()), self.count, self.name]
         self.prompt.placeholder = _PROMPTS[self._wish]()
         self.prompt.layout.display = None if self.has_prompt else "none"
 
@@ -289,6 +301,7 @@ class Form:
             model=self._chosen.slug,
             prompt=self.words or None,
             options=options,
+            count=self.count.value,
             stream=self.row.ask == "stream",
             reuse="off",  # the click is the consent to buy anew
             max_price=max_price,
@@ -307,6 +320,7 @@ class Form:
             self._chosen.slug,
             values,
             self.words,
+            count=self.count.value,
             out=out if out.isidentifier() else "",
             max_price=max_price,
         )

@@ -14,7 +14,7 @@ from elumenta_nb._language import gettext as _, ngettext, span, tokens
 from elumenta_nb._progress import Record, Subject
 
 from ._gallery import Gallery
-from ._look import heading, notice, progress, style
+from ._look import explained, heading, notice, progress, style
 from ._stage import Latest, Stage
 from ._still import Picture, Still
 
@@ -92,7 +92,7 @@ class Jobs:
         try:
             rows = tuple(self._session().open_entries())
         except ElumentaError as error:
-            said = _said(error)
+            said = _told(error)
             self._stage.do(lambda: self._say(said))
             return
         if is_last():
@@ -134,9 +134,9 @@ class Jobs:
             results = self._session().resume(call_id, view=_Watch(self._stage, self._say))
             said = notice("good", ngettext("Recovered {n} call", "Recovered {n} calls", len(results)))
         except ElumentaError as error:
-            results, said = error.results, _said(error)
+            results, said = error.results, _told(error)
         except Exception as error:  # noqa: BLE001 - a thread's error would be lost in a log
-            said = notice("bad", f"{type(error).__name__}: {error}")
+            said = _told(error)
         self._stage.do(lambda: self._ended(results, said))
 
     def _ended(self, results: Sequence[Result], said: str) -> None:
@@ -170,8 +170,9 @@ class _Watch:
             self._stage.put("jobs", lambda: self._say(progress(line, "", None)))
 
 
-def _said(error: ElumentaError) -> str:
-    return notice("bad", f"{type(error).__name__}: {error.message}", [error.money(), *error.hint.splitlines()])
+def _told(error: BaseException) -> str:
+    kind, title, *lines = explained(error)
+    return notice(kind, title, lines)
 
 
 def _line(row: Entry, now: datetime) -> str:
@@ -194,7 +195,7 @@ class JobsPanel:
         self.jobs.refresh()
 
     def _failed(self, error: Exception) -> None:
-        self.jobs.status.value = notice("bad", f"{type(error).__name__}: {error}")
+        self.jobs.status.value = _told(error)
 
     def _picture(self) -> Picture:
         return Picture(_("Unfinished calls"), self.jobs.told, result=self.jobs.gallery.newest)

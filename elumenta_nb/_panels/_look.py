@@ -1,6 +1,7 @@
 """PURE. How panels look: their style sheet and the small pieces of HTML in them. Everything from outside is escaped.
 
-Colours are the theme's own variables; a state is always said in words as well.
+Colours are the theme's own variables; a state is always said in words as well. That a click waits for a running cell
+cannot be said by the kernel, which is busy: the style sheet says it, by the state the front end shows itself.
 """
 
 from __future__ import annotations
@@ -8,18 +9,20 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Final
 
+from elumenta_nb._errors import ElumentaError, JobTimedOut
 from elumenta_nb._language import gettext as _
 from elumenta_nb._markdown import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["facts", "growing", "heading", "help_text", "notice", "progress", "source_box", "style"]
+__all__ = ["explained", "facts", "growing", "heading", "help_text", "notice", "progress", "source_box", "style"]
 
 CSS: Final = """
 .elumenta-panel { max-width: 920px; padding: 4px 2px 8px; overflow: hidden;
   font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: var(--jp-ui-font-size1, 13px);
-  color: var(--jp-ui-font-color1, inherit); }
+  color: var(--jp-ui-font-color1, inherit);
+  --jp-widgets-dropdown-arrow: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath d='M5 7l4 4 4-4' fill='none' stroke='gray' stroke-width='2'/%3E%3C/svg%3E"); }
 .elumenta-panel .widget-html, .elumenta-panel .widget-html-content { line-height: 1.45; height: auto; min-width: 0; }
 .elumenta-panel .widget-html-content { color: var(--jp-ui-font-color1, inherit); overflow-wrap: anywhere; }
 .elumenta-panel .widget-label { color: var(--jp-ui-font-color1, inherit); }
@@ -45,6 +48,9 @@ CSS: Final = """
   outline: 2px solid var(--jp-brand-color1, Highlight); outline-offset: 1px; }
 .elumenta-panel .elumenta-buttons { flex-flow: row wrap; gap: 8px; margin: 6px 0 2px; align-items: center; overflow: visible; }
 .elumenta-panel .elumenta-buttons .jupyter-button { margin: 0; flex: 0 0 auto; }
+.elumenta-panel .elumenta-buttons::after { content: var(--elumenta-waits); visibility: hidden; color: var(--jp-ui-font-color2, GrayText); }
+.elumenta-panel:is(.jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) *) .elumenta-buttons::after {
+  visibility: visible; transition: visibility 0s 1s; }
 .elumenta-panel .elumenta-params { grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)); grid-gap: 2px 18px;
   overflow: hidden; }
 .elumenta-panel .elumenta-params > .widget-vbox { overflow: hidden; }
@@ -79,9 +85,11 @@ CSS: Final = """
 
 def style(still: str) -> str:
     """The style sheet of a live panel; it hides the still picture of itself that stands below."""
+    waits = _("A cell is running: clicks wait until it has ended.")
+    said = f'.elumenta-panel {{ --elumenta-waits: "{waits}"; }}'
     child = f".jp-OutputArea-child:has(.{still})"
     hidden = f".{still}, {child}, {child} + .jp-OutputArea-child {{ display: none !important; }}" if still else ""
-    return f"<style>{CSS}{hidden}</style>"
+    return f"<style>{CSS}{said}{hidden}</style>"
 
 
 def help_text(text: str) -> str:
@@ -103,6 +111,17 @@ def notice(kind: str, title: str, lines: Sequence[str] = ()) -> str:
     role = "alert" if kind == "bad" else "status"
     below = "".join(f"<div>{html.escape(plain(line))}</div>" for line in lines if line)
     return f'<div class="elumenta-notice elumenta-{kind}" role="{role}"><b>{html.escape(plain(title))}</b>{below}</div>'
+
+
+def explained(error: BaseException) -> tuple[str, ...]:
+    """An error for a `notice`: what happened, what it cost, what to do; where a button does it, the button."""
+    if not isinstance(error, ElumentaError):
+        fault = _("This is a fault of the panel; what was sent is in the tab Unfinished, and in %elumenta jobs.")
+        return "bad", f"{type(error).__name__}: {error}", fault
+    hints = error.hint.splitlines()[:4]
+    if error.spent == "maybe" or isinstance(error, JobTimedOut):
+        hints = [_("It is in the tab Unfinished: Recover finds out what became of it, and buys nothing.")]
+    return "bad", f"{type(error).__name__}: {error.message}", error.money(), *hints
 
 
 def progress(line: str, below: str, share: float | None) -> str:

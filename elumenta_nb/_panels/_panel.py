@@ -17,7 +17,7 @@ from elumenta_nb._markdown import plain
 from ._form import Form
 from ._gallery import Gallery
 from ._jobs import Jobs
-from ._look import heading, notice, progress, source_box, style
+from ._look import explained, heading, notice, progress, source_box, style
 from ._models import Models
 from ._price import PriceLine
 from ._purchase import Outcome, Purchase, Screen
@@ -25,7 +25,7 @@ from ._stage import Latest, Stage
 from ._still import Picture, Still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from elumenta_nb._result import Result
     from elumenta_nb._session import Session
@@ -63,7 +63,7 @@ class Panel:
         self._later = Latest(self._stage, STILL_S)
         self._said: tuple[str, ...] = ()  # what the status says, for the still picture
         self._pending: int | None = None  # the price the second button names
-        self._prompt = ""
+        self._prompt, self._count = "", 1  # of what is being bought
         self.purchase = Purchase(session, self._origin)
         self._build()
         self.form.watch(self._stage.handler)
@@ -137,7 +137,7 @@ class Panel:
             session = self._session()
             served = session.served_models() if session.mode != "only" else {}
         except ElumentaError as error:
-            said = _said(error)
+            said = explained(error)
             self._stage.do(lambda: self._say(*said))
             return
         if served:
@@ -151,7 +151,7 @@ class Panel:
         if not hasattr(self, "widget"):
             return
         self._withdraw()
-        self.line.begin(self.form.chosen, self.form.ask)
+        self.line.begin(self.form.chosen, self.form.count.value, self.form.ask)
 
     def _told(self) -> None:
         """Words, or a price: the cell follows, and the button that says yes to a price it no longer has goes."""
@@ -215,7 +215,7 @@ class Panel:
             self.purchase.end()
             raise
         self._pending = None
-        self._prompt = ask.prompt or ""
+        self._prompt, self._count = ask.prompt or "", ask.count
         self.generate.disabled = True
         self._show(self.consent, is_there=False)
         self.stop.description = _("Cancel")
@@ -266,7 +266,7 @@ class Panel:
             self.gallery.write("")
         for result in outcome.results:
             self.gallery.add(result, self._prompt)
-            self._bind(result)
+        self._bind(outcome.results)
         if outcome.error is not None:
             self._say(*self._explained(outcome.error))
         elif outcome.stopped:
@@ -275,7 +275,7 @@ class Panel:
             spent = sum(result.tokens for result in outcome.results)
             self._say("good", _("Done · {tokens}").format(tokens=tokens(spent)))
         if isinstance(outcome.error, PriceAboveMax | ConfirmPrice):
-            self.line.begin(self.form.chosen, self.form.ask)
+            self.line.begin(self.form.chosen, self.form.count.value, self.form.ask)
 
     def _after(self) -> None:
         """What a call changes: balance, budgets, open calls, results that can be worked on."""
@@ -284,21 +284,22 @@ class Panel:
         self.jobs.refresh()
         self._still.update()
 
-    def _bind(self, result: Result) -> None:
+    def _bind(self, results: Sequence[Result]) -> None:
+        """Keep what was made under its name: one result, or the list of several, as a cell does."""
         with suppress(BadParam):  # checked before it was bought; typed anew since
-            if name := self.form.out:
-                self._names[name] = result
+            if results and (name := self.form.out):
+                self._names[name] = results[0] if self._count == 1 else list(results)
 
     def _explained(self, error: BaseException) -> tuple[str, ...]:
         if isinstance(error, PriceAboveMax | ConfirmPrice):
             return "bad", error.message, _("The new price is being asked for. To accept it, click again.")
-        return _said(error)
+        return explained(error)
 
     def _failed(self, error: Exception) -> None:
         """A handler raised: say it where it is seen."""
         if not self.purchase.is_busy:
             self.generate.disabled = self.line.price is None
-        self._say(*_said(error))
+        self._say(*explained(error))
 
     def _say(self, kind: str, title: str, *lines: str) -> None:
         self._said = (title, *lines) if title else ()
@@ -343,14 +344,3 @@ def _place(front: Shell | None) -> Origin:
     if front is not None:
         return front.origin(source="panel")
     return replace(_surroundings.origin(), source="panel")
-
-
-def _said(error: BaseException) -> tuple[str, ...]:
-    """An error in a notice: what happened, what it cost, what to do."""
-    if isinstance(error, ElumentaError):
-        return "bad", f"{type(error).__name__}: {error.message}", error.money(), *error.hint.splitlines()[:4]
-    return (
-        "bad",
-        f"{type(error).__name__}: {error}",
-        _("This is a fault of the panel; what was sent is in the ledger: %elumenta jobs"),
-    )

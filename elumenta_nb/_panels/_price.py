@@ -27,21 +27,28 @@ DELAY_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price in Elumenta tokens as it is shown: one figure of the server, or the range of the table until then."""
+    """A price in Elumenta tokens as it is shown: one figure of the server, or the range of the table until then.
+
+    `low` and `high` are of all `count` results together.
+    """
 
     low: int
     high: int
     exact: bool = False
+    count: int = 1
 
     @classmethod
-    def of_model(cls, model: Model | None) -> Price | None:
+    def of_model(cls, model: Model | None, count: int = 1) -> Price | None:
         """The range of a model; ``None`` where nobody has told one."""
-        return cls(model.minimum, model.maximum) if model is not None and model.maximum else None
+        if model is None or not model.maximum:
+            return None
+        return cls(model.minimum * count, model.maximum * count, count=count)
 
     def __str__(self) -> str:
         if self.low != self.high:
             return f"{number(self.low)}–{tokens(self.high)}"
-        return tokens(self.high) if self.exact else _("about {tokens}").format(tokens=tokens(self.high))
+        said = tokens(self.high) if self.exact else _("about {tokens}").format(tokens=tokens(self.high))
+        return f"{said} ({self.count} × {number(self.high // self.count)})" if self.count > 1 else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +96,9 @@ class PriceLine:
         except ElumentaError:  # nothing can be bought then
             return 0
 
-    def begin(self, model: Model | None, make: Callable[[], Ask]) -> None:
+    def begin(self, model: Model | None, count: int, make: Callable[[], Ask]) -> None:
         """The parameters changed: show the range of the model and ask for the price of exactly this."""
-        self.price = Price.of_model(model)
+        self.price = Price.of_model(model, count)
         self._failed = ()
         self._draw()
         if model is not None:
@@ -105,8 +112,10 @@ class PriceLine:
         price: Price | None = None
         failed: tuple[str, ...] = ()
         try:
-            quote, total = self._session().due(make())
-            price = Price(total, total, exact=True) if quote.exact else Price(quote.minimum, max(total, quote.maximum))
+            ask = make()
+            quote, total = self._session().due(ask)
+            low, high = (total, total) if quote.exact else (quote.minimum * ask.count, quote.maximum * ask.count)
+            price = Price(low, max(total, high), exact=quote.exact, count=ask.count)
         except ElumentaError as error:
             failed = (error.message, *error.hint.splitlines())
         if is_last():

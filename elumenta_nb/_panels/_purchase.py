@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from elumenta_nb._errors import ElumentaError
@@ -93,7 +93,8 @@ class Purchase:
             handle.stop()
 
     def _run(self, ask: Ask, price: int | None, screen: Screen) -> None:
-        watch = _Watch(screen, Subject(model=ask.model or "", typical_s=(1, 60), tokens=price), self._clock)
+        subject = Subject(model=ask.model or "", typical_s=(1, 60), tokens=price, count=ask.count)
+        watch = _Watch(screen, subject, self._clock)
         try:
             outcome = Outcome(results=tuple(self._bought(ask, watch)))
         except CancelledError:
@@ -107,7 +108,7 @@ class Purchase:
     def _bought(self, ask: Ask, watch: _Watch) -> Sequence[Result]:
         session = self._session()
         resolved = session.resolve(ask)
-        watch.subject = Subject(model=resolved.model.slug, typical_s=resolved.typical_s, tokens=watch.subject.tokens)
+        watch.subject = replace(watch.subject, model=resolved.model.slug, typical_s=resolved.typical_s)
         if self._is_stopped:
             raise CancelledError
         handle = session.start(ask, self._origin())
@@ -151,7 +152,7 @@ class _Watch:
 
     def _write(self) -> None:
         now = self._clock()
-        if self._pace.is_due(self._size, now):
+        if self.subject.count == 1 and self._pace.is_due(self._size, now):  # several would be written into each other
             text = "".join(self.record.text)
             self.record.text = [text]
             self._pace.sent(self._size, now)
@@ -169,11 +170,13 @@ class _Watch:
         price = self.record.price if self.record.price is not None else self.subject.tokens
         if not self.record.sent:
             return _("Nothing is sent yet: cancelling costs nothing.")
-        if self._is_accepted:
+        if self._is_accepted and self.subject.count == 1:
             return _("If you stop waiting: {tokens} will still be charged.").format(tokens=tokens(price or 0))
         return _("If you stop waiting: up to {tokens} may still be charged.").format(tokens=tokens(price or 0))
 
     def _share(self, now: float) -> float | None:
+        if self.subject.count > 1 and self.record.receipts:
+            return len(self.record.receipts) / self.subject.count
         told = self.record.waiting.progress if self.record.waiting is not None else None
         if told is not None:
             return min(1.0, told / 100)

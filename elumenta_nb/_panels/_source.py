@@ -17,6 +17,7 @@ def cell_source(
     values: Mapping[str, Any],
     prompt: str,
     *,
+    count: int = 1,
     out: str = "",
     max_price: int | None = None,
 ) -> str:
@@ -24,6 +25,8 @@ def cell_source(
     words = ["%%elumenta", category, model]
     for name, value in values.items():
         words += _option(name, value)
+    if count > 1:
+        words += ["--count", str(count)]
     if max_price is not None:
         words += ["--max-price", str(max_price)]
     if out:

@@ -307,6 +307,8 @@ def test_a_text_that_is_cut_stays_visible_with_its_error(desk, text):
     desk.buy(text)
 
     assert "It may be charged" in said(text)
+    assert "tab Unfinished" in said(text)
+    assert "%elumenta" not in said(text), "there is a button for it"
     assert "elumenta-growing" in text.gallery.text
 
 

@@ -99,6 +99,8 @@ def test_until_the_server_has_said_the_price_the_range_of_the_table_is_shown():
     assert str(Price.of_model(table["dall-e-3"])) == "5–13 tokens"
     assert str(Price.of_model(table["gpt-5"])) == "about 2 tokens"
     assert str(Price(13, 13, exact=True)) == "13 tokens"
+    assert str(Price.of_model(table["dall-e-3"], 3)) == "15–39 tokens"
+    assert str(Price(39, 39, exact=True, count=3)) == "39 tokens (3 × 13)"
     assert Price.of_model(Model(slug="new", category="text", minimum=0, maximum=0)) is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from panel_making import until
 
 from elumenta_nb._asks import ask_of
 from elumenta_nb._panels._source import cell_source
@@ -55,6 +56,47 @@ def test_a_result_is_bound_to_the_name_it_is_to_be_kept_as_and_offered_to_inputs
     assert panel.source.splitlines()[0].endswith("-o cover")
     panel.form.use("upscale")
     assert list(panel.form.controls["image_url"].widget.options) == ["cover"]
+
+
+def test_several_at_once_cost_several_times_the_price_and_are_kept_as_a_list(desk):
+    panel = desk.panel("image", "dall-e-3")
+    panel.form.name.value = "covers"
+    desk.fill(panel, prompt="a cat")
+    panel.form.count.value = 3
+    until(lambda: str(panel.line.price) == "15 tokens (3 × 5)")
+    desk.buy(panel)
+
+    assert desk.charged == 15
+    assert "Done · 15 tokens" in panel.status.value
+    assert len({result.path.read_bytes() for result in panel.results}) == 3
+    assert desk.names["covers"] == panel.results[::-1]
+    assert panel.source.splitlines()[0] == "%%elumenta image dall-e-3 --count 3 -o covers"
+    ask, _line = asked_by_cell(panel.source, {})
+    assert ask.count == panel.ask().count == 3
+
+
+def test_of_several_what_was_done_is_shown_with_the_error_of_the_rest(desk):
+    panel = desk.panel("image", "dall-e-3")
+    desk.fill(panel, prompt="a cat")
+    panel.form.count.value = 3
+    until(lambda: panel.line.price.high == 15)
+    desk.server.control("fail", "next")
+    desk.buy(panel)
+
+    assert len(panel.results) == 2
+    assert desk.charged == 10
+    assert "2 of 3 done, 10 tokens spent" in panel.status.value
+
+
+def test_several_may_be_dear_together_and_take_the_second_yes(desk):
+    panel = desk.panel("image", "dall-e-3")
+    desk.fill(panel, prompt="a cat")
+    panel.form.count.value = 25
+    until(lambda: panel.line.price.high == 125)
+    panel.generate.click()
+
+    assert panel.consent.description == "Yes, spend 125 tokens"
+    assert desk.posts() == 0
 
 
 @pytest.mark.parametrize("prompt", NASTY)
