@@ -116,8 +116,7 @@ async def collect(
     for a week.
     """
     from ._engine import Engine
-    from ._ledger import Release
-    from ._recovery import GRACE_S
+    from ._recovery import given_up
 
     results: list[Result | ElumentaError] = []
     shelf = _shelf(services, rows)
@@ -125,10 +124,7 @@ async def collect(
         own = replace(services, store=store_of(Path(row.folder))) if row.folder else services
         order = replace(Order.resumed(row, _resolved(row), index), shelf=shelf)
         result = (await Engine(own).resume([order], emit))[0]
-        old = (services.ledger.now() - row.started_at).total_seconds() > GRACE_S
-        if isinstance(result, OutcomeUnknown) and order.missing and old:
-            why = _("the account's history does not show it: released, not charged")
-            await services.writer.release(Release(call_id=row.id, status="failed", error=why, lost=True))
+        if isinstance(result, OutcomeUnknown) and (why := await given_up(services, order, row)):
             result = OutcomeUnknown(f"{row.model}: {why}", spent="no", call_id=row.id)
         results.append(result)
     return results
@@ -153,6 +149,8 @@ async def look_again(services: Services, account: str) -> None:
             told = await find(services, order)  # a lost one is claimed by this, and open again
         except ElumentaError:
             continue  # the next time
+        if told is not None and row.lost and row.generation_id is not None:
+            await services.writer.accept(row.id, row.generation_id)  # the server knows its id again
         if told is not None and order.is_settled and told.status == "completed" and told.id is not None:
             figure = Settlement(call_id=row.id, tokens=told.tokens, generation_id=told.id)
             await services.writer.settle(figure)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, to_thread
@@ -16,18 +17,20 @@ from anyio import CancelScope, to_thread
 from ._errors import ElumentaError, LedgerError, NotStored, OutcomeUnknown
 from ._generation import Generation
 from ._language import gettext as _, ngettext, tokens as _tokens
-from ._ledger import Intent, Release, Restored
+from ._ledger import Intent, Restored
 from ._prices import consent, price_key
-from ._recovery import GRACE_S, find
+from ._recovery import find, given_up
 from ._result import Result
 from ._values import Quoted, Receipt, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from datetime import datetime
 
     from ._generation import Services
     from ._ledger import Entry
     from ._order import Order
+    from ._store import Take
     from ._values import Event
 
 __all__ = ["Engine"]
@@ -41,6 +44,7 @@ class Engine:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._greeted = False
+        self._fetching: set[tuple[str, int]] = set()  # runs of a cell, and the paid calls they fetch
 
     async def execute(
         self,
@@ -59,15 +63,9 @@ class Engine:
         to_buy: list[Order] = []
         judged: set[int] = set()
         for order in orders:
-            if restored := await self._restored(order, emit):
-                results[order.index] = restored
-            elif order.call.reuse == "only":
-                raise NotStored(
-                    _("There is no stored result of this cell, and only stored ones may be shown."),
-                    hint=_("To buy it: run it once with another reuse policy (ELUMENTA_REUSE, --reuse)"),
-                )
-            elif (earlier := await self._earlier(order, judged)) is not None:
-                results[order.index] = await self._join(earlier, emit)
+            had = await self._had(order, judged, emit)
+            if had is not None:
+                results[order.index] = had
             else:
                 to_buy.append(order)
         if to_buy:
@@ -78,15 +76,42 @@ class Engine:
                 results[order.index] = result
         return [results[order.index] for order in orders]
 
-    async def _restored(self, order: Order, emit: Callable[[Event], None]) -> Result | None:
+    async def _had(
+        self, order: Order, judged: set[int], emit: Callable[[Event], None]
+    ) -> Result | ElumentaError | None:
+        """What was bought before: stored, still open, or paid and never fetched. ``None``: it has to be bought."""
+        if not _may_reuse(order):
+            return None
+        take = await to_thread.run_sync(
+            lambda: self._services.store.find(order.call, self._services.api, policy=order.call.reuse)
+        )
+        if take is not None:
+            return await self._handed(order, take, emit)
+        if order.call.reuse == "only":
+            raise NotStored(
+                _("There is no stored result of this cell, and only stored ones may be shown."),
+                hint=_("To buy it: run it once with another reuse policy (ELUMENTA_REUSE, --reuse)"),
+            )
+        services = self._services
+        fingerprint = services.store.fingerprint(order.call, services.api)
+        account = await services.account()
+        rows = services.ledger.of_fingerprints(account, services.api, [fingerprint]).get(fingerprint, [])
+        earlier = await self._earlier(order, [row for row in rows if row.open], judged)
+        if earlier is not None:
+            return await self._join(earlier, emit)
+        return await self._fetched(order, [row for row in rows if not row.open], judged, emit)
+
+    async def _handed(
+        self,
+        order: Order,
+        take: Take,
+        emit: Callable[[Event], None],
+        *,
+        note: str = "",
+        paid_at: datetime | None = None,
+    ) -> Result:
+        """A stored take as the result of this call: 0 tokens."""
         call = order.call
-        if (call.fresh and call.reuse != "only") or call.reuse == "off":
-            return None
-        if call.reuse == "media" and order.resolved.returns == "text":
-            return None
-        take = await to_thread.run_sync(lambda: self._services.store.find(call, self._services.api, policy=call.reuse))
-        if take is None:
-            return None
         call_id: int | None = None
         account = await self._known_account(order)
         if account:
@@ -119,8 +144,9 @@ class Engine:
             latency_s=time.monotonic() - order.began,
             reused=True,
             paid_before=take.tokens,
-            paid_at=take.created_at,
+            paid_at=paid_at or take.created_at,
             sandbox=take.api == "sandbox",
+            note=note,
         )
         result = Result.from_take(take, base=self._services.store.base, reused=True, call_id=call_id, receipt=receipt)
         emit(Settled(index=order.index, receipt=receipt))
@@ -134,35 +160,57 @@ class Engine:
             return await self._services.account()
         return ""
 
-    async def _earlier(self, order: Order, judged: set[int]) -> Order | OutcomeUnknown | None:
+    async def _earlier(self, order: Order, rows: Sequence[Entry], judged: set[int]) -> Order | OutcomeUnknown | None:
         """An open call of an earlier run of this very cell: waiting for it is free, buying another is not.
 
-        One without an id is looked up first; while nobody knows whether it was made, it is not bought again.
+        It is looked up first; while nobody knows whether it was made, it is not bought again.
         """
-        call = order.call
-        if call.fresh or call.reuse == "off" or not (call.origin.cell_id or call.origin.source_hash):
+        if not (order.call.origin.cell_id or order.call.origin.source_hash):
             return None
-        services = self._services
-        fingerprint = services.store.fingerprint(call, services.api)
-        for row in services.ledger.open_calls(await services.account(), services.api, fingerprint=fingerprint):
-            same_cell = row.origin.cell_id and row.origin.cell_id == call.origin.cell_id
-            same_source = row.origin.source_hash == call.origin.source_hash
-            if row.id in judged or row.origin.run == call.origin.run or not (same_cell or same_source):
+        for row in rows:
+            if row.id in judged or row.origin.run == order.call.origin.run or not _same_cell(order, row):
                 continue
             judged.add(row.id)
             joined = order.of_row(row)
-            if joined.generation_id is not None:
-                return joined
+            why = _("the history does not show it yet")
             try:
-                if await find(services, joined) is not None:
+                if await find(self._services, joined) is not None:
                     return joined
             except OutcomeUnknown as error:
                 return error
             except ElumentaError as error:
-                return _not_again(row, str(error))
-            if not joined.missing or (services.ledger.now() - row.started_at).total_seconds() <= GRACE_S:
-                return _not_again(row, _("the history does not show it yet"))
-            await services.writer.release(Release(call_id=row.id, error=_("no history shows it"), lost=True))
+                why = str(error)
+            if not await given_up(self._services, joined, row):
+                return _not_again(row, why)
+        return None
+
+    async def _fetched(
+        self, order: Order, rows: Sequence[Entry], judged: set[int], emit: Callable[[Event], None]
+    ) -> Result | ElumentaError | None:
+        """The result of an equal call that was paid and never came here: a download failed, or a kernel died.
+
+        An error where the server has it no more: another is bought on purpose only.
+        """
+        store, run = self._services.store, order.call.origin.run
+        ours = {row.id for row in rows if store.belongs(Path(row.folder))}
+        if not ours:
+            return None
+        lacking = await to_thread.run_sync(lambda: store.without_take(self._services.api, ours))
+        for row in sorted(rows, key=lambda row: (not _same_cell(order, row), row.id)):
+            mine = (run, row.id)
+            if row.id not in lacking or row.id in judged or mine in self._fetching or not _is_kept(order, row):
+                continue
+            if run and row.origin.run == run:
+                continue
+            judged.add(row.id)
+            self._fetching.add(mine)
+            try:
+                take = await Generation(self._services, order.of_row(row), emit).fetch()
+            except ElumentaError as error:
+                return error
+            finally:
+                self._fetching.discard(mine)
+            return await self._handed(order, take, emit, note=_("fetched now"), paid_at=row.started_at)
         return None
 
     async def _join(self, earlier: Order | OutcomeUnknown, emit: Callable[[Event], None]) -> Result | ElumentaError:
@@ -259,6 +307,25 @@ class Engine:
     async def resume(self, orders: Sequence[Order], emit: Callable[[Event], None]) -> list[Result | ElumentaError]:
         """Wait for open calls of the ledger, whoever started them, and collect their results."""
         return await self._together([Generation(self._services, order, emit).resume() for order in orders])
+
+
+def _may_reuse(order: Order) -> bool:
+    """Whether the policy lets this call have what was bought before."""
+    call = order.call
+    if call.reuse == "only":
+        return True
+    return not call.fresh and (call.reuse == "all" or (call.reuse == "media" and order.resolved.returns != "text"))
+
+
+def _same_cell(order: Order, row: Entry) -> bool:
+    ours, theirs = order.call.origin, row.origin
+    same_source = ours.source_hash and ours.source_hash == theirs.source_hash
+    return bool(same_source or (ours.cell_id and ours.cell_id == theirs.cell_id))
+
+
+def _is_kept(order: Order, row: Entry) -> bool:
+    """Whether the result of this row belongs in a store: a text asked for outside a cell was handed out and not kept."""
+    return order.resolved.returns != "text" or row.origin.source == "magic" or _same_cell(order, row)
 
 
 def _not_again(row: Entry, why: str) -> OutcomeUnknown:

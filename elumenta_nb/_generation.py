@@ -27,10 +27,10 @@ from ._errors import (
     ServerError,
     TransportError,
 )
-from ._language import gettext as _
+from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
 from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
-from ._recovery import look_up
+from ._recovery import GRACE_S, find, look_up
 from ._result import Result
 from ._values import Downloading, Receipt, Retrying, Settled, Stopped, Waiting
 
@@ -42,12 +42,13 @@ if TYPE_CHECKING:
     from ._prices import Prices, Purse
     from ._store import Store, Take
     from ._texts import Texts
-    from ._values import Event, Reply, Status
+    from ._values import Event, Reply, Status, Surface
 
 __all__ = ["Generation", "Services"]
 
 MAX_MEDIA_BYTES: Final = 4 * 1024**3
 MAX_POSTER_BYTES: Final = 8 * 1024**2
+GONE: Final = frozenset({403, 404, 410})  # what a file's host says of a file that it has no more
 LOST_POLLS: Final = 3  # a job the server does not know so often in a row is looked up in the history
 FAREWELL_S: Final = 5  # for the book-keeping of a call that is stopped
 
@@ -65,6 +66,7 @@ class Services:
     api: str
     account: Callable[[], Awaitable[str]]
     job_timeout_s: float
+    grace_s: float = GRACE_S  # after this a call that no history shows was not made
     texts: Texts | None = None  # of a map: its texts go to one file, and who runs it answers to the account's limits
     storing: dict[int, asyncio.Lock] = field(default_factory=dict)  # by call
     stored: set[int] = field(default_factory=set)
@@ -444,3 +446,55 @@ class Generation:
             with CancelScope(shield=True), move_on_after(FAREWELL_S):
                 await self._stopped()
             raise
+
+    async def fetch(self) -> Take:
+        """Bring home the result of a call that is paid already. Raises `DownloadFailed`; nothing is ever bought."""
+        again = _("To try again, at no cost: run the cell again.")
+        try:
+            return await self._fetch()
+        except (DownloadFailed, NotFound, OutcomeUnknown, BadReply) as error:
+            gone = error.status in GONE
+            another = _("To buy another: {option}").format(option=_anew(self._order.call.origin.source))
+            raise DownloadFailed(
+                _("{model} was paid before ({tokens}, call {id}), and its result did not come: {why}").format(
+                    model=self._order.what,
+                    tokens=_tokens(self._order.paid or 0),
+                    id=self._order.call_id,
+                    why=_("the server does not have it any more.") if gone else error,
+                ),
+                hint=another if gone else f"{again}\n{another}",
+                spent="no",
+                call_id=self._order.call_id,
+                status=error.status,
+            ) from error
+        except ElumentaError as error:
+            error.spent, error.tokens, error.call_id = "no", None, self._order.call_id
+            error.hint = "\n".join(filter(None, [error.hint, again]))
+            raise
+
+    async def _fetch(self) -> Take:
+        services, order = self._services, self._order
+        named = order.generation_id is not None
+        reply = await find(services, order)
+        if reply is not None and reply.status not in ("completed", "failed"):
+            reply = await self._wait(reply)
+        if reply is None or (reply.text is None and reply.url is None):
+            gone = order.missing if reply is None else True
+            raise DownloadFailed(_("the server does not tell it."), status=404 if gone else None)
+        if reply.tokens is not None and (reply.tokens != order.paid or not named):
+            await services.writer.settle(Settlement(call_id=order.call_id, tokens=reply.tokens, generation_id=reply.id))
+            order.paid = reply.tokens
+        receipt = Receipt(
+            call_id=order.call_id,
+            model=order.call.model,
+            status="completed",
+            tokens=order.paid or 0,
+            quoted=order.quoted,
+            latency_s=time.monotonic() - order.began,
+        )
+        return await self._take(reply, receipt, complete=True)
+
+
+def _anew(surface: Surface) -> str:
+    """How this surface says that a call is to be bought anew."""
+    return 'reuse="off"' if surface in ("python", "batch") else "--fresh"

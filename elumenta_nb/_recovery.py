@@ -2,8 +2,9 @@
 
 The API documents no idempotency key, so this is what stands between a lost answer and paying twice. A generation is
 adopted only when it can be nobody else's: same model and prompt, made in the call's time window, owned by no other
-row, and while no identical request is still waiting for its own answer. The history is read before the ledger: a
-request that leaves after that cannot be in it, and one that left before has its row.
+row, told apart from the calls that look alike (`_alike`), and while none of them is still waiting for its own answer.
+The history is read before the ledger: a request that leaves after that cannot be in it, and one that left before has
+its row.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from ._errors import ElumentaError, NotFound, OutcomeUnknown
+from ._alike import Request, fits, told_apart
+from ._errors import BadParam, ElumentaError, NotFound, OutcomeUnknown
 from ._language import gettext as _
+from ._ledger import Release
 from ._order import hash_prompt
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from ._order import Order
     from ._values import Reply
 
-__all__ = ["GRACE_S", "WEEK", "Listing", "Shelf", "find", "look_up"]
+__all__ = ["GRACE_S", "WEEK", "Listing", "Shelf", "choose", "find", "given_up", "look_up"]
 
 LOOKS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)  # an interrupted server shows the generation when it has finished it
 FRESH_S: Final = 120.0  # a call older than this is not waited for: one look
@@ -81,15 +84,15 @@ async def look_up(services: Services, order: Order) -> Reply | None:
     `order.missing` then says whether the history was read and does not show it. Raises `OutcomeUnknown` when several
     generations could be it.
     """
-    order.missing = False
     for wait_s in LOOKS_S:
+        order.missing = False
         await services.sleep(wait_s)
         try:
             found = await find(services, order)
         except OutcomeUnknown:
             raise
         except ElumentaError:
-            continue  # the server is still in trouble
+            found = None  # the server is still in trouble, or does not know the id
         if found is not None:
             return found
         if order.missing and time.time() - order.began_at > FRESH_S:
@@ -104,10 +107,30 @@ async def find(services: Services, order: Order) -> Reply | None:
     try:
         return await services.client.poll(order.generation_id)
     except NotFound:
-        listed = (await _listing(services, order)).item(order.generation_id)
+        listing = await _listing(services, order)
+        listed = listing.item(order.generation_id)
         if listed is None or not listed.status:
+            order.missing = listed is None and listing.whole
             raise
         return listed
+
+
+async def given_up(services: Services, order: Order, row: Entry) -> str:
+    """Release a row that is nowhere at the server although its grace is over, and say why; ``""``: it stays open.
+
+    It stays adoptable for a week.
+    """
+    age_s = (services.ledger.now() - row.started_at).total_seconds()
+    if not order.missing or age_s <= services.grace_s:
+        return ""
+    if order.generation_id is None:
+        why = _("the account's history does not show it: released, not charged")
+    else:
+        why = _("the server knows no generation {id} and its history does not show it: released, not charged").format(
+            id=order.generation_id
+        )
+    await services.writer.release(Release(call_id=row.id, status="failed", error=why, lost=True))
+    return why
 
 
 async def _listing(services: Services, order: Order) -> Listing:
@@ -128,16 +151,13 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
     free = [item for item in fitting if item.id not in owned]
     if any(row.status == "reserved" for row in others):
         return None  # it may still get its own answer
-    if len(free) > len(others) + 1:
-        raise OutcomeUnknown(
-            _("{model}: several generations of the account could be the lost one: {ids}.").format(
-                model=order.what, ids=", ".join(str(reply.id) for reply in free)
-            ),
-            hint=_("Compare them in %elumenta account-history; then %elumenta recover {id}").format(id=order.call_id),
-            tokens=order.held,
-            call_id=order.call_id,
-        )
-    ours = _place(order, others)
+    alike = [row for row in others if row.fingerprint == order.fingerprint]
+    free, unclear = _ours(order, others, free)
+    ours = _place(order, alike)
+    if ours >= len(free) and any(item.status == "pending" for item in unclear):
+        return None  # its charge will tell
+    if len(free) > len(alike) + 1 or (unclear and ours >= len(free)):
+        raise _several(order, [*free, *unclear])
     if ours >= len(free):
         order.missing = listing.whole
         return None
@@ -147,6 +167,53 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
         return None  # another kernel was quicker: look again
     order.generation_id = reply.id
     return await _complete(services, reply)
+
+
+def _ours(order: Order, others: Sequence[Entry], free: list[Reply]) -> tuple[list[Reply], list[Reply]]:
+    """Of the generations that nobody has those of this very request, and those that may be another's as well."""
+    rivals = [
+        row for row in others if row.fingerprint != order.fingerprint and (order.is_lost or not row.lost)
+    ]  # one that was given up hardly has a generation
+    wanted = Request(order.fingerprint, order.call.params, order.quoted)
+    ours, unclear = told_apart(free, wanted, [Request(row.fingerprint, row.params, row.quoted) for row in rivals])
+    certain = sum(row.status == "completed" for row in rivals)  # they have one, whatever becomes of the others
+    sure = order.is_settled + sum(row.status == "completed" for row in others if row.fingerprint == order.fingerprint)
+    if unclear and not certain and len(unclear) <= sure:
+        known = {item.id for item in (*ours, *unclear)}
+        return [item for item in free if item.id in known], []
+    if not sure and len(unclear) <= certain:
+        return ours, []
+    return ours, unclear
+
+
+def _several(order: Order, items: Sequence[Reply]) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        _("{model}: several generations of the account could be the lost one: {ids}.").format(
+            model=order.what, ids=", ".join(str(item.id) for item in items)
+        ),
+        hint=_("Compare them in %elumenta account-history; then choose one: %elumenta recover {id} {example}").format(
+            id=order.call_id, example=items[0].id
+        ),
+        tokens=order.held,
+        call_id=order.call_id,
+    )
+
+
+async def choose(services: Services, order: Order, generation_id: int | str) -> None:
+    """A person says which generation is an open call's. Raises `BadParam` for one that cannot be."""
+    fitting = candidates(services, order, await _listing(services, order))
+    why = ""
+    if order.generation_id is not None:
+        why = _("call {id} has its generation already").format(id=order.call_id)
+    elif not any(str(item.id) == str(generation_id) for item in fitting):
+        why = _("its model, prompt, parameters or time are not those of call {id}").format(id=order.call_id)
+    elif not await services.writer.claim(order.call_id, generation_id):
+        why = _("another call has it")
+    if why:
+        raise BadParam(
+            _("Generation {generation} is not taken: {why}.").format(generation=generation_id, why=why),
+            hint=_("The account's generations: %elumenta account-history"),
+        )
 
 
 async def _complete(services: Services, item: Reply) -> Reply:
@@ -191,6 +258,8 @@ def candidates(services: Services, order: Order, listing: Listing) -> list[Reply
         if made is not None and not began - SLACK_S <= made <= began + WINDOW_S:
             continue
         if order.has_prompt and item.prompt is not None and hash_prompt(item.prompt) != order.prompt_hash:
+            continue
+        if not fits(item, order.call.params):
             continue
         fitting.append(item)
     return sorted(fitting, key=lambda item: (item.created_at.timestamp() if item.created_at else 0.0, _rank(item)))

@@ -32,7 +32,7 @@ from ._sniff import FileType, measure, sniff_file
 from ._values import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ._values import Call, Reply, Reuse
 
@@ -229,6 +229,15 @@ class Store:
         with self._lock:
             self._refresh()
             return {known for index in self._indexes for known in index.apis}
+
+    def belongs(self, folder: Path) -> bool:
+        """Whether results that were to go to this folder are looked for here."""
+        return folder in self._folders()
+
+    def without_take(self, api: str, call_ids: Collection[int]) -> set[int]:
+        """Those of the calls that have no result here; one that is damaged is none."""
+        stored = {take.call_id for take in self.known() if take.api == api} if call_ids else set()
+        return {call_id for call_id in call_ids if call_id not in stored or self.of_call(call_id, api) is None}
 
     def takes(self) -> list[Take]:
         """All sound takes, the oldest first; every file is compared with its hash."""

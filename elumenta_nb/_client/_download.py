@@ -60,6 +60,7 @@ class _Refused:
 
     why: str
     again: bool = False
+    status: int | None = None  # what the server answered
 
 
 class Downloads:
@@ -99,6 +100,7 @@ class Downloads:
         raise DownloadFailed(
             _("The file was not fetched from {host}: {why}.").format(host=_host_of(url), why=refused.why),
             hint=_("It is paid and stays at the server for a while; to try again: %elumenta show ID"),
+            status=refused.status,
         )
 
     async def aclose(self) -> None:
@@ -221,7 +223,7 @@ class Downloads:
     ) -> Download | _Refused:
         if exchange.status != 200:
             why = _("the server answers {status}").format(status=exchange.status)
-            return _Refused(why, again=exchange.status in _WORTH_ANOTHER_TRY)
+            return _Refused(why, again=exchange.status in _WORTH_ANOTHER_TRY, status=exchange.status)
         packed = exchange.headers.get("content-encoding", "identity").lower() not in ("", "identity")
         length = exchange.headers.get("content-length", "")
         total = int(length) if length.isascii() and length.isdigit() and len(length) < 19 and not packed else None

@@ -128,14 +128,17 @@ def test_a_sandbox_take_never_fills_a_live_call(world, tmp_path):
     assert world.charged == 2
 
 
-def test_a_damaged_take_is_not_shown_but_bought_again(world):
+def test_a_damaged_take_is_not_shown_but_fetched_again_for_nothing(world):
     (bought,) = world.buy("photon-flash", origin=cell())
-    bought.path.write_bytes(bought.path.read_bytes()[:-1] + b"!")
+    whole = bought.path.read_bytes()
+    bought.path.write_bytes(whole[:-1] + b"!")
 
     (again,) = world.buy("photon-flash", origin=cell())
 
-    assert not again.reused
-    assert world.charged == 2
+    assert again.path != bought.path
+    assert again.path.read_bytes() == whole
+    assert world.posts() == 1
+    assert world.charged == world.booked == 1
 
 
 KILLED = """

@@ -13,7 +13,7 @@ LAYERS = [
     ["_language"],
     ["_errors"],
     ["_address", "_catalog", "_disk", "_inline", "_keys", "_markdown", "_receipt", "_sniff", "_values"],
-    ["_config", "_inputs", "_order", "_template"],
+    ["_alike", "_config", "_inputs", "_order", "_template"],
     ["sandbox"],
     ["_findings", "_index", "_lines", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_texts", "_wire"],
     ["_client", "_ledger", "_result", "_runtime"],
