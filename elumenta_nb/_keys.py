@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from ._errors import AuthFailed, ConfigError
 from ._language import gettext as _
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PLACEHOLDER", "KeyFile", "Keyring", "Secret", "check_key", "hidden"]
 
 PLACEHOLDER: Final = "nb_YOUR_API_KEY"  # en/quickstart
+T = TypeVar("T")
 _KEY: Final = re.compile(r"nb_[\w.\-]{4,}", re.ASCII)  # no exact length: the pages disagree (api K1)
 
 
@@ -121,18 +122,16 @@ def check_key(text: str | Secret) -> Secret:
     return secret
 
 
-@contextlib.contextmanager
-def _opened_keyring() -> Iterator[None]:
-    name = ""
+def _of_keyring(act: Callable[[], T]) -> T:
+    """What the keyring answers. Its error is not kept: every backend has its own, and their frames hold the key."""
     try:
-        yield
-    except Exception as error:  # noqa: BLE001 - every backend has errors of its own, whose frames hold the password
-        name = type(error).__name__
-    if name:
-        raise ConfigError(
-            _("The system's keyring cannot be used: {why}.").format(why=name),
-            hint=_("Unlock it, or keep the key in a file that only you can read: %elumenta login"),
-        )
+        return act()
+    except Exception as error:  # noqa: BLE001 - as above
+        why = type(error).__name__
+    raise ConfigError(
+        _("The system's keyring cannot be used: {why}.").format(why=why),
+        hint=_("Unlock it, or keep the key in a file that only you can read: %elumenta login"),
+    )
 
 
 class Keyring:
@@ -147,15 +146,13 @@ class Keyring:
     def read(self) -> Secret | None:
         """Raises `ConfigError` where the keyring is locked, or there is none on this machine."""
         library = self._library()
-        with _opened_keyring():
-            stored = Secret(library.get_password(self._SERVICE, self._NAME) or "")
+        stored = _of_keyring(lambda: Secret(library.get_password(self._SERVICE, self._NAME) or ""))
         return stored if stored() else None
 
     def write(self, key: Secret) -> None:
         """Raises `ConfigError` when there is no keyring to use, or that the key is there cannot be noted."""
         library = self._library()
-        with _opened_keyring():
-            library.set_password(self._SERVICE, self._NAME, key())
+        _of_keyring(lambda: library.set_password(self._SERVICE, self._NAME, key()))
         with _written(self._note):
             self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             text = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
