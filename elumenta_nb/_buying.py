@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._runtime import Handle, View
     from ._values import Event
 
-__all__ = ["KERNEL", "Buying", "partly"]
+__all__ = ["KERNEL", "Buying", "partly", "with_inputs"]
 
 KERNEL: Final = uuid.uuid4().hex[:12]  # one per process: the budget `per="kernel"`
 MODELS_FRESH_S: Final = 600
@@ -92,7 +92,7 @@ class Buying(Wiring):
             raise BadParam(_("--max-price is a whole number of Elumenta tokens."))
         resolved = self.resolve(ask)
         params, inputs = read_inputs(resolved, ask.input)
-        resolved = _with_inputs(replace(resolved, params=params), inputs)
+        resolved = with_inputs(replace(resolved, params=params), inputs)
         params = asked_for(params, resolved, ask.shape)
         prompt = self._prompt(ask, resolved)
         origin = replace(origin, kernel=KERNEL, tags=tuple(dict.fromkeys((*self.tags, *origin.tags))))
@@ -231,7 +231,7 @@ class Buying(Wiring):
     def _priced(self, ask: Ask) -> tuple[Quote, int]:
         resolved = self.resolve(ask)
         _params, inputs = read_inputs(resolved, ask.input, lenient=True)
-        resolved = _with_inputs(resolved, inputs)
+        resolved = with_inputs(resolved, inputs)
         if self._settings.where() == "only":  # nobody is asked: the table's figure
             model = resolved.model
             quote = Quote(tokens=model.maximum, minimum=model.minimum, maximum=model.maximum, exact=False)
@@ -241,7 +241,7 @@ class Buying(Wiring):
         return quote, services.prices.held(resolved, quote)
 
 
-def _with_inputs(resolved: Resolved, inputs: tuple[Input, ...]) -> Resolved:
+def with_inputs(resolved: Resolved, inputs: tuple[Input, ...]) -> Resolved:
     """With the inputs whose length or size moves the price, as calculate-price takes them."""
     priced = {param.name for param in resolved.own if param.prices and param.type == "input"}
     urls = {item.param: item.url for item in inputs if item.param in priced}

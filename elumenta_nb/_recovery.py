@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._order import Order
     from ._values import Reply
 
-__all__ = ["GRACE_S", "WEEK", "Listing", "Shelf", "choose", "find", "given_up", "look_up"]
+__all__ = ["GRACE_S", "WEEK", "Listing", "Shelf", "find", "given_up", "look_up", "take_over"]
 
 LOOKS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)  # an interrupted server shows the generation when it has finished it
 FRESH_S: Final = 120.0  # a call older than this is not waited for: one look
@@ -199,7 +199,7 @@ def _several(order: Order, items: Sequence[Reply]) -> OutcomeUnknown:
     )
 
 
-async def choose(services: Services, order: Order, generation_id: int | str) -> None:
+async def take_over(services: Services, order: Order, generation_id: int | str) -> None:
     """A person says which generation is an open call's. Raises `BadParam` for one that cannot be."""
     fitting = candidates(services, order, await _listing(services, order))
     why = ""

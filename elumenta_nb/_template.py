@@ -6,6 +6,7 @@ plain text, so LaTeX, JSON and code need no escaping (`--raw` leaves `{{` alone 
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +15,11 @@ from ._errors import BadParam, ElumentaError
 from ._language import gettext as _, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["MAX_ROWS", "render"]
+__all__ = ["MAX_ROWS", "Template", "render"]
 
 MAX_ROWS: Final = 200  # a frame up to here is written out whole
 _PRIVATE: Final = "\ue000"  # from the private use area: what starts a block must not occur in the text
@@ -44,15 +45,55 @@ def render(text: str, namespace: Mapping[str, Any]) -> str:
     """
     if "{{" not in text:
         return text
-    import jinja2
-    from jinja2.exceptions import SecurityError
+    environment = _environment(_mark(text))
+    with _told(namespace):
+        return environment.from_string(text).render(_wanted(environment, text, namespace))
 
+
+class Template:
+    """A text to be filled in many times: read once.
+
+    `names` are the variables it asks for, `asked` these and the functions that a variable may stand in for.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.names: frozenset[str] = frozenset()
+        self.asked: frozenset[str] = frozenset()
+        self._template: Any = None
+        if "{{" in text:
+            from jinja2 import meta
+
+            environment = _environment(_mark(text))
+            with _told({}):
+                self.asked = frozenset(meta.find_undeclared_variables(environment.parse(text)))
+                self.names = self.asked - _PLAIN.keys()
+                self._template = environment.from_string(text)
+
+    def render(self, namespace: Mapping[str, Any]) -> str:
+        """Filled in; `namespace` has all of `names`. Raises `BadParam` as `render` does."""
+        if self._template is None:
+            return self.text
+        with _told(namespace):
+            filled: str = self._template.render(namespace)
+            return filled
+
+
+def _mark(text: str) -> str:
     mark = _PRIVATE
     while mark in text:
         mark += _PRIVATE
-    environment = _environment(mark)
+    return mark
+
+
+@contextlib.contextmanager
+def _told(namespace: Mapping[str, Any]) -> Iterator[None]:
+    """What goes wrong in a template, as a `BadParam`."""
+    import jinja2
+    from jinja2.exceptions import SecurityError
+
     try:
-        return environment.from_string(text).render(_wanted(environment, text, namespace))
+        yield
     except jinja2.TemplateSyntaxError as error:
         raise BadParam(
             _("The template cannot be read: {reason}").format(reason=_sentence(str(error.message or error))),

@@ -37,6 +37,7 @@ class Wiring:
     """What a session is made of. Nothing is opened before it is needed; `close` undoes it, and it can begin again."""
 
     sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # a seam: tests wait less
+    grace_s: ClassVar[float] = 900.0  # another: as `Services.grace_s`
 
     def __init__(self, **settings: Any) -> None:
         self._arguments = settings = hidden(settings)
@@ -107,6 +108,7 @@ class Wiring:
             account=self._ask_account,
             job_timeout_s=self._settings.job_timeout_s,
             sleep=type(self).sleep,
+            grace_s=type(self).grace_s,
         )
         self._engine = Engine(services)
         runtime.on_exit(client.aclose)

@@ -23,6 +23,7 @@ LAYERS = [
     ["_surroundings"],
     ["_calling"],
     ["_batch"],
+    ["_mapping"],
     ["_session"],
     [
         "_asks",

@@ -1,0 +1,171 @@
+"""What became of the rows so far, in columns: a frame whenever one is asked for, also while the map runs."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    import pandas as pd
+
+    from elumenta_nb._result import Result
+
+    from ._plan import Survey
+    from ._rows import Rows
+    from ._runner import Done
+
+__all__ = ["STATUSES", "Sheet", "Tally", "shown_path"]
+
+STATUSES: Final = ("waiting", "completed", "failed", "not bought", "pending", "unknown")
+_CODES: Final = {status: code for code, status in enumerate(STATUSES)}
+_NO_CALL: Final = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Counts of a map: of its calls while it runs, of its rows at the end."""
+
+    model: str
+    calls: int
+    done: int
+    failed: int
+    tokens: int
+    rows: int
+    rows_done: int
+    rows_failed: int
+    rows_not_bought: int
+    rows_open: int
+
+
+class Sheet:
+    """A cell of each column for each call. Written on the background loop, read anywhere."""
+
+    def __init__(self, rows: Rows, survey: Survey, base: Path) -> None:
+        calls = len(survey.fingerprints)
+        self._rows = rows
+        self._survey = survey
+        self._base = base
+        self._status = bytearray(calls)
+        self._outs: list[str | None] = [None] * calls
+        self._tokens = array("q", bytes(8 * calls))
+        self._ids = array("q", [_NO_CALL]) * calls
+        self._errors: dict[int, str] = {}
+        self.done = self.failed = self.tokens = 0
+
+    def put(self, done: Done) -> None:
+        """What became of a call; told again, the last word counts."""
+        number, code = done.number, _CODES[done.status]
+        if not self._status[number]:
+            self.done += 1
+        self.failed += (done.status == "failed") - (self._status[number] == _CODES["failed"])
+        self.tokens += done.tokens - self._tokens[number]
+        self._status[number] = code
+        self._tokens[number] = done.tokens
+        self._ids[number] = _NO_CALL if done.call_id is None else done.call_id
+        if done.result is not None:
+            self._outs[number] = shown(done.result, self._base)
+            self._errors.pop(number, None)
+        elif done.error:
+            self._errors[number] = done.error
+
+    def put_stored(self, number: int, out: str | None, call_id: int | None) -> None:
+        """A call whose take was here."""
+        self.done += 1
+        self._status[number] = _CODES["completed"]
+        self._outs[number] = out
+        self._ids[number] = _NO_CALL if call_id is None else call_id
+
+    def leave(self, why: str, but: Collection[int] = ()) -> None:
+        """Calls that nobody asked for any more, `but` those that are under way."""
+        for number, code in enumerate(self._status):
+            if code == 0 and number not in but:
+                self._status[number] = _CODES["not bought"]
+                self._errors[number] = why
+
+    def tally(self) -> Tally:
+        codes = self._status
+        refused = len(self._survey.refused)
+        of_rows = [0] * len(STATUSES)
+        for number in self._survey.call_of:
+            if number >= 0:
+                of_rows[codes[number]] += 1
+        return Tally(
+            model=self._rows.base.model.slug,
+            calls=len(codes),
+            done=self.done,
+            failed=self.failed,
+            tokens=self.tokens,
+            rows=len(self._rows),
+            rows_done=of_rows[_CODES["completed"]],
+            rows_failed=of_rows[_CODES["failed"]] + refused,
+            rows_not_bought=of_rows[_CODES["not bought"]],
+            rows_open=of_rows[_CODES["pending"]] + of_rows[_CODES["unknown"]],
+        )
+
+    def brief(self) -> Tally:
+        """As `tally`, without counting rows: cheap enough for a line that moves."""
+        return Tally(
+            model=self._rows.base.model.slug,
+            calls=len(self._status),
+            done=self.done,
+            failed=self.failed,
+            tokens=self.tokens,
+            rows=len(self._rows),
+            rows_done=0,
+            rows_failed=0,
+            rows_not_bought=0,
+            rows_open=0,
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each row of the frame that was mapped, under its index.
+
+        Equal rows have one call: the first of them has its tokens, the others 0.
+        """
+        import pandas as pd
+
+        survey, rows = self._survey, self._rows
+        outs: list[Any] = []
+        tokens: list[Any] = []
+        codes: list[int] = []
+        errors: list[Any] = []
+        ids: list[Any] = []
+        for i, number in enumerate(survey.call_of):
+            if number < 0:
+                outs.append(None)
+                tokens.append(0)
+                codes.append(_CODES["failed"])
+                errors.append(survey.refused[i])
+                ids.append(None)
+                continue
+            outs.append(self._outs[number])
+            tokens.append(self._tokens[number] if survey.first[number] == i else 0)
+            codes.append(self._status[number])
+            errors.append(self._errors.get(number))
+            ids.append(None if self._ids[number] == _NO_CALL else self._ids[number])
+        return pd.DataFrame(
+            {
+                rows.spec.out: pd.array(outs, dtype="string"),
+                "tokens": pd.array(tokens, dtype="Int64"),
+                "status": pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(STATUSES))),
+                "error": pd.array(errors, dtype="string"),
+                "call_id": pd.array(ids, dtype="Int64"),
+            },
+            index=rows.index,
+        )
+
+
+def shown(result: Result, base: Path) -> str | None:
+    """What the frame has of a result: its text, or where its file is."""
+    if result.text is not None:
+        return result.text
+    return None if result.path is None else shown_path(result.path, base)
+
+
+def shown_path(path: Path, base: Path) -> str:
+    """From the notebook's folder where the file is below it, with forward slashes."""
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
