@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._result import Result
     from ._values import Event
 
-__all__ = ["book_elsewhere", "collect", "history_frame", "jobs_frame", "look_again", "models_frame"]
+__all__ = ["book_elsewhere", "choose", "collect", "history_frame", "jobs_frame", "look_again", "models_frame"]
 
 MODEL_COLUMNS: Final = ("slug", "name", "category", "provider", "tier", "minimum", "maximum")
 PAGE: Final = 100
@@ -128,6 +128,13 @@ async def collect(
             result = OutcomeUnknown(f"{row.model}: {why}", spent="no", call_id=row.id)
         results.append(result)
     return results
+
+
+async def choose(services: Services, row: Entry, generation_id: int | str) -> None:
+    """A person says which generation is an open call's. Raises `BadParam` for one that cannot be."""
+    from ._recovery import take_over
+
+    await take_over(services, Order.resumed(row, _resolved(row)), generation_id)
 
 
 async def look_again(services: Services, account: str) -> None:

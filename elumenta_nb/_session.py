@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from ._books import book_elsewhere, collect, history_frame, jobs_frame, look_again, models_frame
+from ._books import book_elsewhere, choose, collect, history_frame, jobs_frame, look_again, models_frame
 from ._buying import KERNEL, partly
 from ._calling import Calling
 from ._config import changed
@@ -225,9 +225,17 @@ class Session(Calling):
         """Calls whose outcome is still open."""
         return jobs_frame(self.open_entries())
 
-    def resume(self, id: int | None = None, *, view: View | None = None) -> list[Result]:
-        """Collect open calls of earlier kernels. Raises the first error after all were tried; it carries `.results`."""
+    def resume(
+        self, id: int | None = None, *, generation: int | str | None = None, view: View | None = None
+    ) -> list[Result]:
+        """Collect open calls of earlier kernels. Raises the first error after all were tried; it carries `.results`.
+
+        `generation` says which generation of the account is the call's, where several could be. Raises `BadParam` for
+        one that cannot be it.
+        """
         rows = self.open_entries(id)
+        if generation is not None:
+            rows = self._chosen(id, rows, generation)
         if id is not None and not rows:
             return [self.show(id)]
         bought = self._collect(rows, view)
@@ -236,6 +244,15 @@ class Session(Calling):
         if errors:
             raise partly(errors[0], results, len(bought))
         return results
+
+    def _chosen(self, id: int | None, rows: Sequence[Entry], generation: int | str) -> list[Entry]:
+        if id is None or not rows:
+            raise BadParam(
+                _("A generation is chosen for one unfinished call."), hint=_("Unfinished calls: %elumenta jobs")
+            )
+        services = self.services()
+        runtime.call(lambda: choose(services, rows[0], generation))
+        return self.open_entries(id)
 
     def reconcile(self, elsewhere: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
         """Look up every open call; a row for each that changed.

@@ -138,10 +138,11 @@ def _jobs(desk: Desk, _line: Line) -> Any:
 def _recover(desk: Desk, line: Line) -> Any:
     """Fetch what is open and look up what is unknown; one call by its number is the value, several are shown."""
     number = _number(line)
+    generation = line.words[1] if len(line.words) > 1 else None
     subject = Subject(model=_("unfinished calls"), typical_s=(1, 180))
     live = Live(desk.shell, subject, safe=safe_markdown, owns_cell=False)
     try:
-        results = desk.session.resume(number, view=live)
+        results = desk.session.resume(number, generation=generation, view=live)
     except ElumentaError as error:
         _show_all(desk, getattr(error, "results", []))
         raise
@@ -360,7 +361,12 @@ _ROWS: Final = (
         ),
     ),
     Verb(usage="jobs", help=N_("calls that are not finished"), run=_jobs),
-    Verb(usage="recover [ID]", help=N_("fetch unfinished calls and look up unknown ones"), run=_recover, most=1),
+    Verb(
+        usage="recover [ID [GENERATION]]",
+        help=N_("fetch unfinished calls and look up unknown ones"),
+        run=_recover,
+        most=2,
+    ),
     Verb(usage="again", help=N_("buy the last cell's generation anew"), run=_again),
     Verb(usage="show ID", help=N_("show a call's result; 0 tokens"), run=_show, most=1),
     Verb(usage="account-history [N]", help=N_("what the account generated, anywhere"), run=_account_history, most=1),

@@ -170,6 +170,77 @@ def test_a_job_whose_page_is_gone_is_found_by_its_id_in_the_history(world):
     assert world.booked == world.charged == 2
 
 
+def forgotten(world: Any, **ask: Any) -> int:
+    """A job that was accepted and that the server then does not know any more; its number."""
+    world.server.fault("pending", path="/generate", seconds=0.01)
+    world.server.fault("status", code=404, path="/generate/*", method="GET", times=1000)
+    world.server.fault(**NOTHING, times=1000)
+    with pytest.raises(el.OutcomeUnknown) as caught:
+        world.buy("gpt-5", **ask)
+    assert caught.value.call_id is not None
+    assert world.session.ledger().call(caught.value.call_id).generation_id is not None
+    return caught.value.call_id
+
+
+def test_a_job_that_the_server_does_not_know_any_more_gives_its_hold_back_after_the_grace(world, later):
+    call_id = forgotten(world)
+    world.settle()
+    assert state(world.session, call_id) == "unknown"
+    assert world.session.ledger().call(call_id).held == 2
+
+    session = later()
+    session.reconcile()
+
+    row = session.ledger().call(call_id)
+    assert (row.status, row.held, row.lost) == ("failed", 0, True)
+    assert f"the server knows no generation {row.generation_id}" in row.error
+    assert session.jobs().empty
+
+
+def test_a_job_that_the_server_knows_again_is_booked_after_all(world, later):
+    call_id = forgotten(world)
+    session = later()
+    session.reconcile()
+    assert state(session, call_id) == "failed"
+    world.server.faults.clear()
+
+    session = later()
+    session.reconcile()
+
+    assert state(session, call_id) == "completed"
+    assert world.booked == world.charged == 2
+    assert session.show(call_id).text
+    assert session.ledger().check() == []
+
+
+def test_a_job_is_not_given_up_while_the_history_cannot_be_read(world, later):
+    call_id = forgotten(world)
+    world.server.faults.clear()
+    world.server.fault("status", code=404, path="/generate/*", method="GET", times=1000)
+    world.server.fault("garbage", path="/user/history", times=1000)
+
+    session = later()
+    session.reconcile()
+
+    assert state(session, call_id) == "unknown"
+    assert session.ledger().call(call_id).held == 2
+
+
+def test_a_cell_whose_job_is_gone_for_good_is_bought_again(world, later):
+    origin = Origin(source="magic", cell_id="c", source_hash="s", run="r1")
+    call_id = forgotten(world, origin=origin)
+    with pytest.raises(el.OutcomeUnknown, match="earlier run of this cell"):
+        world.buy("gpt-5", origin=replace(origin, run="r2"))
+    world.server.fault("status", code=404, path="/generate/*", method="GET", times=1000)
+    world.server.fault(**NOTHING, times=1000)
+    world.session = later()
+
+    (result,) = world.buy("gpt-5", origin=replace(origin, run="r3"))
+
+    assert result.tokens == 2
+    assert state(world.session, call_id) == "failed"
+
+
 def test_a_stop_while_a_refused_call_waits_to_be_sent_again_has_nothing_to_look_up(world):
     world.session.price(Ask(model="gpt-5"))
     world.server.fault("ratelimit", path="/generate", retry_after=20)

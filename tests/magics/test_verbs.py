@@ -8,6 +8,7 @@ from elumenta_nb._answers import Chat
 from elumenta_nb._catalog import catalog
 from elumenta_nb._errors import BadParam, ConfigError, NoKey
 from elumenta_nb._magics import ElumentaMagics
+from elumenta_nb._session import current
 from elumenta_nb._verbs import VERBS
 
 
@@ -175,6 +176,20 @@ def test_a_session_in_the_sandbox_from_balance_to_spend(real):
     assert "Nothing is unfinished" in plain(real("%elumenta recover"))
     assert len(real("%elumenta account-history 5")) == 1
     assert "1,498 tokens" in plain(real("%elumenta"))
+
+
+def test_a_generation_is_chosen_for_a_lost_call_only_if_it_can_be_that_call(real, refused):
+    current().server().fault("drop_before", path="/generate*", method="POST")
+    lost = refused("%%elumenta text gpt-5\nhello\n")
+    assert type(lost).__name__ == "OutcomeUnknown"
+
+    error = refused(f"%elumenta recover {lost.call_id} 999")
+
+    assert (
+        f"Generation 999 is not taken: its model, prompt, parameters or time are not those of call {lost.call_id}"
+        in str(error)
+    )
+    assert len(real("%elumenta jobs")) == 1
 
 
 def test_the_catalogue_is_filtered(real):
