@@ -135,8 +135,8 @@ class Shell:
 
         digest = hashlib.sha256(self.source.strip().encode("utf-8", "replace")).hexdigest()[:16] if self.source else ""
         count = getattr(self.ip, "execution_count", None)
-        if count is not None and self._cell.is_stored:
-            count -= 1  # the shell has already moved on to the next number
+        if count is not None and self._cell.is_stored and _counts_first():
+            count -= 1
         return Origin(
             source=source,
             notebook=self.notebook(os.environ),
@@ -207,6 +207,13 @@ def _last_input(ip: Any) -> str:
     history = getattr(ip, "history_manager", None)
     inputs = getattr(history, "input_hist_raw", None)
     return str(inputs[-1]) if inputs else ""
+
+
+def _counts_first() -> bool:
+    """Whether the shell moves on to the next number before it runs a cell: IPython 9.8 and later."""
+    from IPython import version_info
+
+    return tuple(version_info[:2]) >= (9, 8)
 
 
 def _label(source: str) -> str:

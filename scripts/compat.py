@@ -139,10 +139,11 @@ def verdict(row: dict) -> str:
 
 
 def lower_bounds() -> dict[str, str]:
-    """The lowest version that pyproject.toml promises of each library, test tools left out."""
+    """The lowest version that pyproject.toml promises of each library: those that are needed, and those of `all`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *(line for name in extras for line in extras[name] if name != "test")]
+    every = re.findall(r"\w+", extras["all"][0].partition("[")[2])
+    lines = [*project["dependencies"], *(line for name in every for line in extras[name])]
     found = (re.match(r"([\w.-]+)(?:\[[^\]]*\])?>=([\w.]+)", line) for line in lines if "elumenta" not in line)
     return {match[1].lower(): match[2] for match in found if match}
 

@@ -27,7 +27,9 @@ def write_excel_csv(frame: pd.DataFrame, path: str | Path) -> None:
     for place, dtype in enumerate(table.dtypes):
         values = table.iloc[:, place]
         if isinstance(dtype, pd.DatetimeTZDtype):
-            columns.append(["" if pd.isna(at) else f"{at.astimezone():%Y-%m-%d %H:%M:%S}" for at in values.dt.to_pydatetime()])  # fmt: skip
+            columns.append(
+                ["" if pd.isna(at) else f"{at.to_pydatetime().astimezone():%Y-%m-%d %H:%M:%S}" for at in values]
+            )
         else:
             columns.append([_cell(value) for value in values])
     with Path(path).open("w", encoding="utf-8-sig", newline="") as file:

@@ -304,27 +304,28 @@ def _status(raw: Columns, _name: str) -> Any:
 
 def _generation(raw: Columns, _name: str) -> Any:
     """The server's ids: Int64 where it counts them, str where it names any of them."""
-    import pandas as pd
-
     named = raw.texts.get("generation_name")
     if named is None or all(name is None for name in named):
         return _integer(raw, "generation_no")
     missing = raw.masks["generation_no"]
     for row in (~missing).nonzero()[0]:
         named[row] = str(raw.facts["generation_no"][row])
-    return pd.array(named, dtype="str")
+    return _texts(named)
+
+
+def _texts(values: Any) -> Any:
+    """The `str` of pandas 3, `object` in pandas 2, whose `pd.array` would make a text of a missing value."""
+    import pandas as pd
+
+    return pd.Series(values, dtype="str").array
 
 
 def _text(raw: Columns, name: str) -> Any:
-    import pandas as pd
-
-    return pd.array(raw.texts[name], dtype="str")
+    return _texts(raw.texts[name])
 
 
 def _media(raw: Columns, _name: str) -> Any:
-    import pandas as pd
-
-    return pd.array([", ".join(json.loads(text)) for text in raw.texts["media"]], dtype="str")
+    return _texts([", ".join(json.loads(text)) for text in raw.texts["media"]])
 
 
 _COLUMN: Final[dict[str, Callable[[Columns, str], Any]]] = {

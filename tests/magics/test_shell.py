@@ -89,7 +89,7 @@ def test_media_stay_where_the_notebook_began_when_it_moves_on(shell, monkeypatch
     magics = ElumentaMagics(shell)
     magics.attach()
     began_in = Path.cwd()
-    shell.run(f"%cd -q {tmp_path}")
+    shell.run(f"import os; os.chdir({str(tmp_path)!r})")
     picture = shell.run("%%elumenta image photon-flash\na boat\n")
     magics.detach()
 
