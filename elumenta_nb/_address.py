@@ -36,7 +36,7 @@ def check_base_url(url: str) -> str:
         raise _refusal(f"{scheme}://…@{host}", _("it has a user name or password in it"))
     if parts.query or parts.fragment or "?" in text or "#" in text:
         raise _refusal(text, _("it goes on after the path"))
-    if not (_address(host) or _HOST.fullmatch(host)):
+    if not (_address(host) or (_HOST.fullmatch(host) and _is_spelt(host))):
         raise _refusal(text, _("it has no host name"))
     if any(step in (".", "..") for step in parts.path.split("/")):
         raise _refusal(text, _("its path has dots for a step"))
@@ -62,6 +62,18 @@ def is_loopback(host: str) -> bool:
     if address is None or getattr(address, "ipv4_mapped", None):  # Python 3.13 reads ::ffff:127.0.0.1 as loopback
         return False
     return address.is_loopback
+
+
+def _is_spelt(host: str) -> bool:
+    """Whether the letters of an international name are ones that a name can have."""
+    if host.isascii() and "xn--" not in host.lower():
+        return True
+    import idna
+
+    try:
+        return bool(idna.decode(idna.encode(host, uts46=True)))
+    except UnicodeError:
+        return False
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

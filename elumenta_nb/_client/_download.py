@@ -116,6 +116,7 @@ class Downloads:
         for _hop in range(MAX_HOPS + 1):
             try:
                 place = httpx.URL(url) if place is None else place
+                place.host  # noqa: B018 - a name that cannot exist is found out when it is read
             except (httpx.InvalidURL, ValueError, TypeError):
                 return _Refused(_("the address cannot be read"))
             opened = await self._open(place)
