@@ -22,6 +22,8 @@ from elumenta_nb._address import is_loopback
 from elumenta_nb._errors import ConfigError
 from elumenta_nb._language import gettext as _
 
+from ._http1 import Connection
+
 __all__ = ["Lanes", "Route", "TransportFactory", "http_transport", "proxy_for", "route_to"]
 
 MOST_IDLE: Final = 32
@@ -47,7 +49,9 @@ TransportFactory = Callable[[Route], httpx.AsyncBaseTransport]
 
 
 def http_transport(route: Route) -> httpx.AsyncBaseTransport:
-    """The transport used unless another is given: httpx's own, which tells when a byte is written."""
+    """The transport used unless another is given; it tells when a byte is written. Through a proxy it is httpx's own."""
+    if route.proxy is None:
+        return Connection(route, keepalive_s=KEEPALIVE_S)
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_S)
     try:
         return httpx.AsyncHTTPTransport(verify=route.ssl_context, limits=limits, proxy=route.proxy)
@@ -105,7 +109,9 @@ def _in_network(host: str, no_proxy: str) -> bool:
 def _system_certificates() -> ssl.SSLContext:
     import truststore
 
-    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 @cache
