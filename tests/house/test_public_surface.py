@@ -108,7 +108,7 @@ def test_the_wheel_has_types_translations_and_the_table(tmp_path):
     expected = {
         str(path.relative_to(ROOT).as_posix())
         for path in (ROOT / "elumenta_nb").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".pyc", ".po", ".pot")
     }
 
     assert {"elumenta_nb/py.typed", "elumenta_nb/_catalog.toml"} <= expected
