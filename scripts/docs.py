@@ -21,9 +21,11 @@ from tables import TABLES
 
 import elumenta_nb as el
 from elumenta_nb import _cli, _config, _errors
+from elumenta_nb._batch import Map
 from elumenta_nb._catalog import catalog
 from elumenta_nb._help import about_category, about_magic, about_tokens, about_verb
 from elumenta_nb._language import set_language
+from elumenta_nb._pandas import SpendAccessor
 from elumenta_nb._verbs import VERBS
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The session": ("session", "Session", "configure", "reset", "sandbox"),
     "The extension": ("load_ipython_extension", "unload_ipython_extension"),
 }
+
+
+MADE = {"Session"}  # classes that people make themselves; the others come back from calls
 
 
 # ---------------------------------------------------------------- pages that are written
@@ -215,22 +220,26 @@ def python() -> str:
         ),
     ]
     for group, names in GROUPS.items():
-        present = [name for name in names if name in el.__all__]
+        present = [name for name in names if name in dir(el)]
         if present:
             parts.append(f"## {group}")
             parts += [_described(name) for name in present]
+    parts.append("## `df.elumenta`\n\n" + _text(SpendAccessor))
+    own = [(name, value) for name, value in vars(SpendAccessor).items() if _told(name, value)]
+    parts += [_entry(name, value, 3) for name, value in own]
     return "\n\n".join(parts)
 
 
 def _described(name: str) -> str:
-    thing = getattr(el, name)
+    thing = getattr(el, name) if name != "last_map" else Map
     heading = f"### `{name}`"
     if inspect.ismodule(thing):
         inner = [_entry(f"{name}.{each}", getattr(thing, each), 4) for each in thing.__all__]
         return "\n\n".join([heading, _text(thing), *inner])
     if inspect.isclass(thing):
         members = [_entry(each, value, 4) for each, value in vars(thing).items() if _told(each, value)]
-        return "\n\n".join([heading, _signature(name, thing), _text(thing), *members])
+        made = _signature(name, thing) if name in MADE else ""
+        return "\n\n".join([heading, made, _text(thing), *members])
     return "\n\n".join([heading, _signature(name, thing), _text(thing)])
 
 
