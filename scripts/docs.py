@@ -113,23 +113,32 @@ def magics() -> str:
 
 
 def models() -> str:
-    return "\n\n".join(
-        [
-            "# Models, plans and packages",
-            (
-                "From the catalogue, which follows Elumenta's [page about tokens](https://docs.elumenta.ru/en/concepts/tokens). "
-                "Prices are Elumenta tokens, from the cheapest parameters to the dearest; the server is always asked for the "
-                "exact one. A model that the server knows and this table does not works as well."
-            ),
-            "## Models",
-            TABLES["categories"](),
-            "## Plans",
-            "API access needs VIP or Elite. Plan tokens expire each month and are used before those of packages.",
-            TABLES["plans"](),
-            "## Packages",
-            TABLES["packages"](),
+    parts = [
+        "# Models, plans and packages",
+        "From the catalogue, which follows Elumenta's [page about tokens](https://docs.elumenta.ru/en/concepts/tokens). "
+        + "Prices are Elumenta tokens, from the cheapest parameters to the dearest; the server is always asked for the "
+        + "exact one. A model that the server knows and this table does not works as well. The options of each category "
+        + "are in [the reference of the magic](magics.md#categories).",
+    ]
+    for category in catalog().categories.values():
+        rows = [
+            [f"`{row.slug}`", row.name or "–", row.provider or "–", row.tier or "–", row.price]
+            for row in catalog().of(category.name)
         ]
-    )
+        parts += [f"## {category.title}", f"`%%elumenta {category.name}`"]
+        parts.append(table(["model", "name", "provider", "tier", "Elumenta tokens"], rows))
+    parts += [
+        "## Plans",
+        "API access needs VIP or Elite. Plan tokens expire each month and are used before those of packages.",
+        TABLES["plans"](),
+        "## Packages",
+        TABLES["packages"](),
+    ]
+    return "\n\n".join(parts)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def command_line() -> str:
