@@ -38,6 +38,7 @@ SOURCE = ROOT / "docs"
 TARGET = ROOT / "build" / "docs"
 NOTEBOOKS = ROOT / "notebooks"
 _OUT = re.compile(r"\[([^\]]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
+_TWO = re.compile(r"!\[([^\]]*)\]\((images/quickstart)\.png\)")  # a picture of which there is a dark one as well
 
 # The names people import, in the order in which somebody needs them.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -66,7 +67,8 @@ def copied(text: str, page_folder: Path) -> str:
         path = (page_folder / found[2].partition("#")[0]).resolve()
         return found[0] if path.is_relative_to(SOURCE.resolve()) else found[1]
 
-    return _OUT.sub(kept, text).replace("](tutorial.md)", "](tutorial/index.md)")
+    text = _OUT.sub(kept, text).replace("](tutorial.md)", "](tutorial/index.md)")
+    return _TWO.sub(r"![\1](\2.png#only-light)\n![\1](\2-dark.png#only-dark)", text)
 
 
 # ---------------------------------------------------------------- pages from the tables
@@ -113,18 +115,15 @@ def magics() -> str:
 
 
 def models() -> str:
-    parts = [
-        "# Models, plans and packages",
+    intro = (
         "From the catalogue, which follows Elumenta's [page about tokens](https://docs.elumenta.ru/en/concepts/tokens). "
-        + "Prices are Elumenta tokens, from the cheapest parameters to the dearest; the server is always asked for the "
-        + "exact one. A model that the server knows and this table does not works as well. The options of each category "
-        + "are in [the reference of the magic](magics.md#categories).",
-    ]
+        "Prices are Elumenta tokens, from the cheapest parameters to the dearest; the server is always asked for the "
+        "exact one. A model that the server knows and this table does not works as well. The options of each category "
+        "are in [the reference of the magic](magics.md#categories)."
+    )
+    parts = ["# Models, plans and packages", intro]
     for category in catalog().categories.values():
-        rows = [
-            [f"`{row.slug}`", row.name or "–", row.provider or "–", row.tier or "–", row.price]
-            for row in catalog().of(category.name)
-        ]
+        rows = [[f"`{row.slug}`", row.name, row.provider, row.tier, row.price] for row in catalog().of(category.name)]
         parts += [f"## {category.title}", f"`%%elumenta {category.name}`"]
         parts.append(table(["model", "name", "provider", "tier", "Elumenta tokens"], rows))
     parts += [
@@ -138,7 +137,10 @@ def models() -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
+    """A table without the columns in which nothing stands."""
+    kept = [column for column in range(len(head)) if any(row[column] for row in rows)]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line[column] or "–" for column in kept) + " |" for line in lines)
 
 
 def command_line() -> str:
