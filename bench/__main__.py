@@ -1,4 +1,7 @@
-"""`python -m bench [NAME …]`: run every `bench_*` module, print one table, write build/bench.json and build/bench.md."""
+"""`python -m bench [NAME …]`: run every `bench_*` module, print one table, write build/bench.json and build/bench.md.
+
+With `--page` the table of docs/benchmarks.md is rewritten too.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,17 @@ import platform
 import sys
 import time
 import traceback
+from importlib.metadata import version
 from pathlib import Path
 
 from .rows import Row
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 HEAD = ["", "what", "ours", "beside", "ratio", "to reach", ""]
+LIBRARIES = ["httpx", "sqlalchemy", "anyio", "pandas", "ipython", "ipykernel", "ipywidgets"]
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -28,16 +35,39 @@ def number(value: float | None, unit: str = "") -> str:
 
 def cells(row: Row) -> list[str]:
     beside = f"{row.peer_name} {number(row.peer, row.unit)}".strip()
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    ratio = "" if row.ratio is None else f"{row.ratio:.2g}"
     verdict = {True: "ok", False: "MISSED", None: ""}[row.ok]
     what = row.what + (f" ({row.note})" if row.note else "")
     return [row.figure, what, number(row.ours, row.unit), beside, ratio, row.limit, verdict]
 
 
-def markdown(rows: list[Row]) -> str:
-    machine = f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores"
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def machine() -> dict[str, object]:
+    """Where and when this was measured, and how busy the machine was with other work at the start."""
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages / 2**30, 1),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def markdown(rows: list[Row], there: dict[str, object]) -> str:
+    told = "{date}; {system}; {processor}, {cores} cores, {memory_gib} GiB; Python {python}; load before {load_before}"
     lines = [f"| {' | '.join(line)} |" for line in [HEAD, ["---"] * len(HEAD), *map(cells, rows)]]
-    return f"# Benchmarks\n\n{machine}, {time.strftime('%Y-%m-%d %H:%M')}\n\n" + "\n".join(lines) + "\n"
+    return told.format(**there) + "\n\n" + "\n".join(lines) + "\n"
 
 
 def table(rows: list[Row]) -> str:
@@ -46,14 +76,27 @@ def table(rows: list[Row]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
+def write(rows: list[Row], there: dict[str, object], *, page: bool) -> None:
+    BUILD.mkdir(exist_ok=True)
+    text = markdown(rows, there)
+    (BUILD / "bench.md").write_text(f"# Benchmarks\n\n{text}", encoding="utf-8")
+    found = {"machine": there, "rows": [row.plain() for row in rows]}
+    (BUILD / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if page:
+        head, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
+        PAGE.write_text(f"{head}{MARKS[0]}\n{text}{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
+
+
 def main() -> int:
     names = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"only these: {', '.join(names)}")
-    wanted = parser.parse_args().name or names
+    parser.add_argument("--page", action="store_true", help="rewrite the table of docs/benchmarks.md too")
+    given = parser.parse_args()
+    there = machine()
     rows: list[Row] = []
     broken = []
-    for name in wanted:
+    for name in given.name or names:
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
             rows += importlib.import_module(f".bench_{name}", __package__).rows()
@@ -61,9 +104,7 @@ def main() -> int:
             traceback.print_exc()
             broken.append(name)
     rows.sort(key=lambda row: (row.figure[:1], int("".join(filter(str.isdigit, row.figure)) or 0)))
-    BUILD.mkdir(exist_ok=True)
-    (BUILD / "bench.md").write_text(markdown(rows), encoding="utf-8")
-    (BUILD / "bench.json").write_text(json.dumps([row.plain() for row in rows], indent=1), encoding="utf-8")
+    write(rows, there, page=given.page)
     print(table(rows))
     print(f"\nwritten: {BUILD / 'bench.md'}, {BUILD / 'bench.json'}")
     missed = [row.what for row in rows if row.ok is False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
@@ -32,17 +33,24 @@ class Row:
         return {**asdict(self), "ratio": self.ratio}
 
 
-def fresh(code: str, *, env: dict[str, str] | None = None) -> float:
+def fresh(code: str, *, env: dict[str, str] | None = None, python: str = sys.executable) -> float:
     """The last line that a new interpreter prints, as a number."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False, timeout=600
-    )
+    return float(said(code, env=env, python=python))
+
+
+def facts(code: str, *, env: dict[str, str] | None = None, python: str = sys.executable) -> dict:
+    """The last line that a new interpreter prints, as JSON."""
+    return json.loads(said(code, env=env, python=python))
+
+
+def said(code: str, *, env: dict[str, str] | None = None, python: str = sys.executable) -> str:
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, env=env, check=False, timeout=600)
     if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return float(done.stdout.strip().splitlines()[-1])
+        raise RuntimeError(done.stderr[-3000:])
+    return done.stdout.strip().splitlines()[-1]
 
 
-def rounds(n: int, **measures: Callable[[], float]) -> dict[str, float]:
+def rounds(n: int, measures: dict[str, Callable[[], float]]) -> dict[str, float]:
     """The median of `n` interleaved rounds of each measure: what disturbs one disturbs all."""
     seen: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(n):

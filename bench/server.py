@@ -3,7 +3,7 @@
     python -m bench.server [pieces] [pieces per second, 0 = as fast as possible]
 
 Prints its port. `gpt-5-nano` is never answered, `kling-v2.1` gives a file that trickles for a minute,
-`sora-2` a job that stays pending, `photon` and `luma-ray2` files of 5 MiB.
+`sora-2` a job that stays pending, `photon` and `luma-ray2` files of 5 MiB, `veo-3.1` one of 1 GiB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import cache
 PIECES = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
 RATE = float(sys.argv[2]) if len(sys.argv) > 2 else 0
 WORDS = ["The", "tide", "goes", "out", "over", "the", "long", "flat", "sand", "and", "the", "lamp", "is", "lit", "."]
-BIG = {"photon": "big.png", "luma-ray2": "big.mp4"}
+BIG = {"photon": "big.png", "luma-ray2": "big.mp4", "veo-3.1": "gigabyte.mp4"}
 seen = {"first_piece": 0.0, "polls": 0}
 
 BALANCE = {"token_balance": 1500, "plan": "vip", "plan_expires_at": "2027-01-01T00:00:00Z"}
@@ -75,6 +75,15 @@ def big_file(writer: asyncio.StreamWriter, name: str) -> None:
     writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
 
 
+async def gigabyte(writer: asyncio.StreamWriter) -> None:
+    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {2**30}\r\n\r\n".encode())
+    piece = bytearray(2**20)
+    piece[:20] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42"
+    for _ in range(1024):
+        writer.write(bytes(piece))
+        await writer.drain()
+
+
 @cache
 def big_files() -> dict[str, bytes]:
     """About 5 MiB each of what does not compress: a picture of noise, and a film as far as its first bytes go."""
@@ -101,6 +110,8 @@ async def answer(path: str, body: dict, writer: asyncio.StreamWriter, host: str)
     elif path.endswith("/file.mp4"):
         await slow_file(writer)
         return False
+    elif path.endswith("/gigabyte.mp4"):
+        await gigabyte(writer)
     elif (name := path.rsplit("/", 1)[1]) in ("big.png", "big.mp4"):
         big_file(writer, name)
     elif model in BIG:
