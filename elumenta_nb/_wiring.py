@@ -93,8 +93,7 @@ class Wiring:
         where = self._settings.where()
         base_url, key, api = self._settings.base_url, self._settings.api_key, self.api_name()
         if where == "sandbox":
-            server = self.server()
-            base_url, key = server.url, Secret(server.api_key)
+            base_url, key = self.sandbox_at()
         client = Client(base_url=base_url, key=key or _no_key, request_form=self._settings.request_form)
         ledger = self.ledger()
         services = Services(
@@ -151,6 +150,11 @@ class Wiring:
 
                 self._server = serve(state=self._settings.home / "sandbox.sqlite")
             return self._server
+
+    def sandbox_at(self) -> tuple[str, Secret]:
+        """Where the sandbox answers, and its key, which is no secret."""
+        server = self.server()
+        return server.url, Secret(server.api_key)
 
     def close(self) -> None:
         """Close connections, the ledger and the sandbox; the session can be used again."""

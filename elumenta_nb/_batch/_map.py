@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from elumenta_nb._buying import Buying
     from elumenta_nb._generation import Services
+    from elumenta_nb._values import Origin
 
+    from ._gate import Gate
     from ._plan import Plan, Survey
     from ._spec import Spec
 
@@ -69,15 +71,19 @@ class Prepared:
             media = shown_path(take.media[0].path, store.base) if take.media else None
             self.sheet.put_stored(number, take.text if take.text is not None else media, take.call_id)
 
-    def tasks(self) -> Iterator[Task]:
-        """What is to be done, each made when it is asked for; what is paid already first."""
+    def tasks(self, part: str = "") -> Iterator[Task]:
+        """What is to be done, each made when it is asked for; what is paid already first.
+
+        `part` names this attempt at these rows: calls that are bought whatever is stored are then bought once for it.
+        """
+        alone = self.rows.spec.reuse == "off"
         for fate in (Fate.PAID, Fate.OPEN, Fate.BUY):
             for number in self.weighed.numbers(fate):
                 yield Task(
                     number,
-                    self._order(number),
+                    order := self._order(number),
                     entry=self.weighed.entries.get(number),
-                    once=self.rows.spec.reuse != "off",
+                    once=order.fingerprint if not alone else f"{part}:{number}" if part else "",
                 )
 
     def _order(self, number: int) -> Order:
@@ -89,32 +95,36 @@ class Prepared:
             order.quoted, order.held = order.quote.tokens, self.weighed.held[asked.kind]
         return order
 
-    def runner(self, *, concurrency: int, on_error: str = "keep") -> Runner:
+    def runner(self, *, concurrency: int, on_error: str = "keep", part: str = "", gate: Gate | None = None) -> Runner:
         return Runner(
             self.services,
             self.weighed.account,
-            self.tasks(),
+            self.tasks(part),
             self.sheet.put,
             concurrency=concurrency,
             label=self.rows.spec.model,
             on_error=on_error,
+            gate=gate,
         )
 
 
-def prepare(session: Buying, frame: pd.DataFrame, spec: Spec, *, budget: int | None, concurrency: int) -> Prepared:
-    """Check all rows, look up what is paid, ask for prices. Raises what is wrong; nothing is sent but questions."""
+def prepare(
+    session: Buying,
+    frame: pd.DataFrame,
+    spec: Spec,
+    *,
+    budget: int | None,
+    concurrency: int,
+    origin: Origin | None = None,
+) -> Prepared:
+    """Check all rows, look up what is paid, ask for prices. Raises what is wrong; nothing is sent but questions.
+
+    `origin` is where the map was asked for, when that is not here.
+    """
     resolved = session.resolve(Ask(category=spec.category, model=spec.model, options=spec.options))
     spec = spec.of(resolved.category.name, resolved.model.slug)
     services = session.services()
-    place = here((spec.tag,) if spec.tag else ())
-    origin = replace(
-        place,
-        source="batch",
-        kernel=KERNEL,
-        map_id=spec.map_id,
-        tags=tuple(dict.fromkeys((*session.tags, *place.tags))),
-    )
-    rows = Rows(frame, spec, resolved, origin)
+    rows = Rows(frame, spec, resolved, origin or asked_here(session, spec))
     api, work = _surveyed(rows, services)
     if services.api:
         services.store.check()
@@ -122,6 +132,13 @@ def prepare(session: Buying, frame: pd.DataFrame, spec: Spec, *, budget: int | N
         lambda: weigh(rows, work, services, budget=budget, concurrency=concurrency, map_id=spec.map_id)
     )
     return Prepared(services, rows, work, weighed, Sheet(rows, work, services.store.base), api)
+
+
+def asked_here(session: Buying, spec: Spec) -> Origin:
+    """Where the calls of a map come from. `spec` has the table's names."""
+    place = here((spec.tag,) if spec.tag else ())
+    tags = tuple(dict.fromkeys((*session.tags, *place.tags)))
+    return replace(place, source="batch", kernel=KERNEL, map_id=spec.map_id, tags=tags)
 
 
 def _surveyed(rows: Rows, services: Services) -> tuple[str, Survey]:

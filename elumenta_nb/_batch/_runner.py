@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from anyio import to_thread
+
 from elumenta_nb._engine import LEASE_S
 from elumenta_nb._errors import (
     AuthFailed,
@@ -60,13 +62,13 @@ BREATH: Final = 256  # calls that are settled without a wait, before others get 
 class Task:
     """A call to see through: `order` priced and with its fingerprint; `entry` the ledger's row where there is one.
 
-    `once`: no other row of the account may be open or paid for the same call.
+    `once`: a key that only one row of the account, open or paid, may hold; without one it is bought whatever there is.
     """
 
     number: int
     order: Order
     entry: Entry | None = None
-    once: bool = True
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,8 @@ class Runner:
             return
         services, order = self._services, task.order.of_row(entry)
         try:
-            take = await Generation(services, order, self._heard).fetch()
+            take = await to_thread.run_sync(lambda: services.store.of_call(entry.id, services.api))
+            take = take or await Generation(services, order, self._heard).fetch()
         except RateLimited as error:
             self.reason = str(error)
             self.gate.refused(error.retry_after)
@@ -332,7 +335,7 @@ class Runner:
             quoted=order.quoted,
             held=order.held,
             lease_s=LEASE_S,
-            once=order.fingerprint if task.once else "",
+            once=task.once,
         )
 
 

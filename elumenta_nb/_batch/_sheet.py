@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._rows import Rows
     from ._runner import Done
 
-__all__ = ["STATUSES", "Sheet", "Tally", "shown_path"]
+__all__ = ["STATUSES", "Cells", "Sheet", "Tally", "shown_path"]
 
 STATUSES: Final = ("waiting", "completed", "failed", "not bought", "pending", "unknown")
 _CODES: Final = {status: code for code, status in enumerate(STATUSES)}
@@ -41,6 +41,16 @@ class Tally:
     rows_open: int
 
 
+class Cells(NamedTuple):
+    """What the frame says of a call."""
+
+    status: str
+    out: str | None
+    tokens: int
+    error: str
+    call_id: int | None
+
+
 class Sheet:
     """A cell of each column for each call. Written on the background loop, read anywhere."""
 
@@ -58,19 +68,36 @@ class Sheet:
 
     def put(self, done: Done) -> None:
         """What became of a call; told again, the last word counts."""
-        number, code = done.number, _CODES[done.status]
+        out = None if done.result is None else shown(done.result, self._base)
+        self.put_cells(done.number, Cells(done.status, out, done.tokens, done.error, done.call_id))
+
+    def put_cells(self, number: int, cells: Cells) -> None:
+        """As `put`, of what another process has in its sheet."""
+        status, out, tokens, error, call_id = cells
+        code = _CODES[status]
         if not self._status[number]:
             self.done += 1
-        self.failed += (done.status == "failed") - (self._status[number] == _CODES["failed"])
-        self.tokens += done.tokens - self._tokens[number]
+        self.failed += (status == "failed") - (self._status[number] == _CODES["failed"])
+        self.tokens += tokens - self._tokens[number]
         self._status[number] = code
-        self._tokens[number] = done.tokens
-        self._ids[number] = _NO_CALL if done.call_id is None else done.call_id
-        if done.result is not None:
-            self._outs[number] = shown(done.result, self._base)
+        self._tokens[number] = tokens
+        self._ids[number] = _NO_CALL if call_id is None else call_id
+        if status == "completed":
+            self._outs[number] = out
             self._errors.pop(number, None)
-        elif done.error:
-            self._errors[number] = done.error
+        elif error:
+            self._errors[number] = error
+
+    def cells(self, number: int) -> Cells:
+        """What is known of a call."""
+        call_id = self._ids[number]
+        return Cells(
+            STATUSES[self._status[number]],
+            self._outs[number],
+            self._tokens[number],
+            self._errors.get(number, ""),
+            None if call_id == _NO_CALL else call_id,
+        )
 
     def put_stored(self, number: int, out: str | None, call_id: int | None) -> None:
         """A call whose take was here."""
