@@ -145,6 +145,7 @@ class Engine:
             reused=True,
             paid_before=take.tokens,
             paid_at=paid_at or take.created_at,
+            anew=order.anew,
             sandbox=take.api == "sandbox",
             note=note,
         )
@@ -181,7 +182,7 @@ class Engine:
             except ElumentaError as error:
                 why = str(error)
             if not await given_up(self._services, joined, row):
-                return _not_again(row, why)
+                return _not_again(joined, row, why)
         return None
 
     async def _fetched(
@@ -328,13 +329,13 @@ def _is_kept(order: Order, row: Entry) -> bool:
     return order.resolved.returns != "text" or row.origin.source == "magic" or _same_cell(order, row)
 
 
-def _not_again(row: Entry, why: str) -> OutcomeUnknown:
+def _not_again(order: Order, row: Entry, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         _("{model}: an earlier run of this cell was cut off, and it is not known whether it was made ({why}).").format(
             model=row.model, why=why
         ),
-        hint=_("It is not bought twice. To look again: %elumenta recover {id}; to buy another now: --fresh").format(
-            id=row.id
+        hint=_("It is not bought twice. To look again: %elumenta recover {id}; to buy another now: {option}").format(
+            id=row.id, option=order.anew
         ),
         tokens=row.held,
         call_id=row.id,

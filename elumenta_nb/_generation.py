@@ -30,7 +30,7 @@ from ._errors import (
 from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
 from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
-from ._recovery import GRACE_S, find, look_up
+from ._recovery import find, look_up
 from ._result import Result
 from ._values import Downloading, Receipt, Retrying, Settled, Stopped, Waiting
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ._prices import Prices, Purse
     from ._store import Store, Take
     from ._texts import Texts
-    from ._values import Event, Reply, Status, Surface
+    from ._values import Event, Reply, Status
 
 __all__ = ["Generation", "Services"]
 
@@ -66,7 +66,7 @@ class Services:
     api: str
     account: Callable[[], Awaitable[str]]
     job_timeout_s: float
-    grace_s: float = GRACE_S  # after this a call that no history shows was not made
+    grace_s: float | None = None  # after this a call that no history shows was not made; None: `_recovery.GRACE_S`
     texts: Texts | None = None  # of a map: its texts go to one file, and who runs it answers to the account's limits
     storing: dict[int, asyncio.Lock] = field(default_factory=dict)  # by call
     stored: set[int] = field(default_factory=set)
@@ -81,7 +81,8 @@ class Generation:
         self._services = services
         self._order = order
         self._emit = emit
-        self._watch = Watcher(services.writer, order, emit)
+        is_brief = services.texts is not None and not order.call.stream
+        self._watch = Watcher(services.writer, order, emit, is_brief=is_brief)
 
     async def buy(self) -> Result:
         """Send the reserved order and see it through."""
@@ -113,11 +114,13 @@ class Generation:
         if reply.id is not None:
             await self._watch.accepted(reply.id)
         if reply.status == "pending" or (not reply.status and reply.url is None and reply.text is None):
+            await self._watch.remembered()
             reply = await self._wait(reply)
         return reply
 
     async def _found(self, error: ElumentaError) -> Reply:
         """The reply of a call whose answer was lost. Raises `OutcomeUnknown` when it does not turn up in time."""
+        await self._watch.remembered()
         await self._services.writer.doubt(self._order.call_id, f"{type(error).__name__}: {error}")
         reply = await look_up(self._services, self._order)
         if reply is not None:
@@ -214,7 +217,13 @@ class Generation:
 
     def _release(self, status: Literal["failed", "cancelled"], error: BaseException | str) -> Release:
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        return Release(call_id=self._order.call_id, status=status, error=text, attempts=self._order.attempts)
+        return Release(
+            call_id=self._order.call_id,
+            status=status,
+            error=text,
+            attempts=self._order.attempts,
+            generation_id=self._order.generation_id,
+        )
 
     async def _settle(self, reply: Reply) -> None:
         quoted, told, note = self._order.quoted, reply.tokens, ""
@@ -391,6 +400,7 @@ class Generation:
 
     async def _stopped(self) -> None:
         """The person stopped waiting: write down what is true now, and tell it."""
+        await self._watch.remembered()
         status: Status
         if self._order.receipt is not None:
             status, at_risk = "completed", 0
@@ -454,7 +464,7 @@ class Generation:
             return await self._fetch()
         except (DownloadFailed, NotFound, OutcomeUnknown, BadReply) as error:
             gone = error.status in GONE
-            another = _("To buy another: {option}").format(option=_anew(self._order.call.origin.source))
+            another = _("To buy another: {option}").format(option=self._order.anew)
             raise DownloadFailed(
                 _("{model} was paid before ({tokens}, call {id}), and its result did not come: {why}").format(
                     model=self._order.what,
@@ -493,8 +503,3 @@ class Generation:
             latency_s=time.monotonic() - order.began,
         )
         return await self._take(reply, receipt, complete=True)
-
-
-def _anew(surface: Surface) -> str:
-    """How this surface says that a call is to be bought anew."""
-    return 'reuse="off"' if surface in ("python", "batch") else "--fresh"

@@ -76,6 +76,13 @@ class Order:
     def what(self) -> str:
         return self.call.model
 
+    @property
+    def anew(self) -> str:
+        """How its surface says that it is to be bought whatever is stored; ``""`` where nothing is ever sent."""
+        if self.call.reuse == "only":
+            return ""
+        return 'reuse="off"' if self.call.origin.source in ("python", "batch") else "--fresh"
+
 
 def _known(row: Entry) -> dict[str, Any]:
     return {
@@ -102,13 +109,19 @@ def hash_prompt(prompt: str) -> str:
 
 
 class Watcher:
-    """The engine's ear at the client: what was sent, which id it got, which text arrived."""
+    """The engine's ear at the client: what was sent, which id it got, which text arrived.
 
-    def __init__(self, writer: Writer, order: Order, emit: Callable[[Event], None]) -> None:
+    An id is on the disk before `accepted` returns; with `is_brief` before anything is waited for (`remembered`): an
+    answer that is all there is brings its charge, and the id is written with that.
+    """
+
+    def __init__(self, writer: Writer, order: Order, emit: Callable[[Event], None], *, is_brief: bool = False) -> None:
         self._writer = writer
         self._order = order
         self._emit = emit
         self._told = False
+        self._is_brief = is_brief
+        self._owed: int | str | None = None
 
     def sent(self) -> None:
         self._order.was_sent = True
@@ -120,6 +133,15 @@ class Watcher:
         order = self._order
         if order.generation_id is None:
             order.generation_id = generation_id
+            self._owed = generation_id
+            if not self._is_brief:
+                await self.remembered()
+
+    async def remembered(self) -> None:
+        """Whatever id was learned is on the disk."""
+        generation_id, self._owed = self._owed, None
+        if generation_id is not None:
+            order = self._order
             await self._writer.accept(order.call_id, generation_id)
             self._emit(Accepted(index=order.index, call_id=order.call_id, generation_id=generation_id))
 

@@ -325,8 +325,8 @@ def receipt_line(receipt: Receipt) -> str:
         parts.append(f"{spent} ({per})" if per else spent)
     if receipt.note:
         parts.append(receipt.note)
-    if receipt.reused:
-        parts.append(_("new one: --fresh"))
+    if receipt.reused and receipt.anew:
+        parts.append(_("new one: {option}").format(option=receipt.anew))
     return " · ".join(plain(part).replace("\n", " ") for part in parts)
 
 

@@ -254,7 +254,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What one call cost, as shown under its output."""
+    """What one call cost, as shown under its output. `anew` is how this surface buys what was restored once more."""
 
     call_id: int | None
     model: str
@@ -271,6 +271,7 @@ class Receipt:
     reused: bool = False
     paid_before: int | None = None
     paid_at: datetime | None = None
+    anew: str = "--fresh"
     sandbox: bool = False
     note: str = ""
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import elumenta_nb as el
+from elumenta_nb._render import receipt_line
 from elumenta_nb._values import Ask, Origin
 
 runs = itertools.count()
@@ -102,6 +103,18 @@ def test_python_calls_are_not_restored_unless_asked(world):
     assert world.charged == 6
 
 
+def test_a_receipt_says_how_this_surface_buys_another(world):
+    world.buy("gpt-5", origin=cell())
+
+    (magic,) = world.buy("gpt-5", origin=cell())
+    (python,) = world.buy("gpt-5", reuse="all")
+    (only,) = world.buy("gpt-5", origin=cell(), reuse="only")
+
+    assert receipt_line(magic.receipt).endswith("· new one: --fresh")
+    assert receipt_line(python.receipt).endswith('· new one: reuse="off"')
+    assert "new one" not in receipt_line(only.receipt)
+
+
 def test_with_only_nothing_is_ever_sent(world):
     world.buy("gpt-5", origin=cell())
     world.server.seen.clear()
@@ -114,6 +127,7 @@ def test_with_only_nothing_is_ever_sent(world):
     assert again.reused
     assert caught.value.spent == "no"
     assert not world.server.seen
+    assert "new one" not in receipt_line(again.receipt), "nothing can be bought here"
 
 
 def test_a_sandbox_take_never_fills_a_live_call(world, tmp_path):

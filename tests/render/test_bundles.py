@@ -220,6 +220,7 @@ LINES = {
         PAID, tokens=0, reused=True, paid_before=13, paid_at=datetime(2026, 11, 20, 12, tzinfo=UTC)
     ),
     "dall-e-3 · restored, 0 tokens (13 paid before) · new one: --fresh": replace(PAID, tokens=0, reused=True, paid_before=13),
+    "dall-e-3 · restored, 0 tokens (13 paid before)": replace(PAID, tokens=0, reused=True, paid_before=13, anew=""),
     "dall-e-3 · failed, not charged": replace(PAID, status="failed", tokens=0),
     "dall-e-3 · still running, 13 tokens when it completes": replace(PAID, status="pending", tokens=0),
     "dall-e-3 · no answer yet, up to 13 tokens": replace(PAID, status="unknown", tokens=0),
