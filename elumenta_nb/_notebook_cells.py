@@ -69,7 +69,7 @@ def read_notebook(path: Path) -> list[Cell]:
             _("{path} is not a notebook.").format(path=path),
             hint=_("A notebook is a file NAME.ipynb of format 4, as Jupyter saves it."),
         ) from None
-    names = _Names([source for _cell, source in sources])
+    names = _Names([source for _row, source in sources])  # `_cell` here hides the function from Python 3.12.1
     return [_cell(number, cell, source, names) for number, (cell, source) in enumerate(sources, 1)]
 
 

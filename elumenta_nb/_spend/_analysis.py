@@ -6,6 +6,7 @@ Each question names the columns it needs; a frame without them is refused by nam
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -209,7 +210,7 @@ def daily(frame: pd.DataFrame, today: Any, tz: str | tzinfo | None = None) -> li
     table = over_time(frame[frame["tokens"] > 0], "D", None, tz)
     if not len(table):
         return []
-    days = pd.date_range(table.index[0], pd.Timestamp(today) - pd.Timedelta(days=1), unit="us")
+    days = pd.date_range(table.index[0], pd.Timestamp(today) - timedelta(days=1), unit="us")
     return [int(spent) for spent in table["tokens"].reindex(days, fill_value=0)]
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import io
 import re
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from elumenta_nb._errors import BadParam, ConfigError
@@ -134,10 +135,8 @@ def _ends(table: pd.DataFrame) -> list[Any]:
     """The end of the last period, as long as the one before it."""
     if not len(table):
         return []
-    import pandas as pd
-
     last = table.index[-1]
-    return [last + (last - table.index[-2] if len(table) > 1 else pd.Timedelta(days=1))]
+    return [last + (last - table.index[-2] if len(table) > 1 else timedelta(days=1))]
 
 
 def bars(table: pd.DataFrame, keys: Sequence[str], *, figure: str = "tokens") -> Spec:
