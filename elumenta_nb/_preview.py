@@ -138,13 +138,12 @@ def _upright(image: Image, side: int) -> Image:
 
     image.draft("RGB", (side, side))  # a JPEG is decoded near its final size
     image.load()
-    turned = ImageOps.exif_transpose(image)
-    if turned.mode not in ("RGB", "RGBA"):
-        clear = "A" in turned.getbands() or "transparency" in turned.info
-        turned = turned.convert("RGBA" if clear else "RGB")
-    turned = turned.copy()
-    turned.thumbnail((side, side))
-    return turned
+    ImageOps.exif_transpose(image, in_place=True)  # each copy of a large picture is a hundred megabytes and more
+    if image.mode not in ("RGB", "RGBA"):
+        clear = "A" in image.getbands() or "transparency" in image.info
+        image = image.convert("RGBA" if clear else "RGB")
+    image.thumbnail((side, side))
+    return image
 
 
 def _flat(image: Image) -> Image:

@@ -164,7 +164,8 @@ class Downloads:
         here = self._local and is_loopback(place.host)
         if place.scheme != "https" and not (here and place.scheme == "http"):
             return _Refused(_("its address is not https"))
-        if not place.host or place.userinfo or not 0 < (place.port or 443) < 2**16:
+        port = 443 if place.port is None else place.port
+        if not place.host or place.userinfo or not 0 < port < 2**16:
             return _Refused(_("the address has no host, no possible port, or a password in it"))
         if (is_loopback(place.host) or _address(place.host)) and not self._may(place.host):
             return _Refused(_("the host is not on the public network"))
