@@ -144,13 +144,14 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def command_line() -> str:
-    said = _cli._page()  # noqa: SLF001 - the text of `elumenta-nb help`
-    parts = [
-        "# The command line",
-        "`elumenta-nb` is installed with the package. Exit status: 0 done, 1 refused or failed, 2 a wrong command line.",
-        f"```text\n{said}\n```",
-    ]
-    return "\n\n".join(parts)
+    own = dict(_cli._OWN_HELP)  # noqa: SLF001 - the table of `elumenta-nb help`
+    verbs = {VERBS[name].usage: VERBS[name].help for name in _cli._VERBS if name in VERBS}  # noqa: SLF001 - as above
+    rows = [[f"`elumenta-nb {usage.replace('|', chr(92) + '|')}`", what] for usage, what in (own | verbs).items()]
+    intro = (
+        "`elumenta-nb` is installed with the package. Exit status: 0 done, 1 refused or failed, 2 a wrong command line. "
+        "`elumenta-nb COMMAND -h` tells the options of one. The other verbs of the magic make sense in a notebook only."
+    )
+    return "\n\n".join(["# The command line", intro, table(["command", "what it does"], rows)])
 
 
 SETTINGS = {

@@ -99,6 +99,7 @@ def _caption(words: str, more: str) -> str:
 def _with_files(text: str, pictures: _Pictures) -> str:
     """Pictures that are in the text as data become files; scoped styles of frames go, the site has its own."""
     text = re.sub(r"<style.*?</style>|<table></table>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<a [^>]*href="elumenta_media/[^>]*>(.*?)</a>', r"\1", text)  # the file is not on the site
     return _DATA.sub(lambda found: pictures.keep(found[2], "jpg" if found[1] == "jpeg" else "png"), text)
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import pytest
@@ -88,6 +89,20 @@ def test_nothing_on_the_site_is_loaded_from_elsewhere(built):
     }
 
     assert loaded == set()
+
+
+def test_every_link_within_the_site_leads_somewhere(built):
+    dead = []
+    for path in built[1].rglob("*.html"):
+        if path.name == "404.html":  # it may be shown for any address
+            continue
+        text = re.sub(r"<pre.*?</pre>|<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for link in re.findall(r'(?:href|src|poster)="([^"#][^"]*)"', text):
+            name = unquote(link.partition("#")[0].partition("?")[0])
+            if not re.match(r"[a-z]+:", name) and not (path.parent / name).exists():
+                dead.append((path.name, name))
+
+    assert dead == []
 
 
 @pytest.mark.parametrize(
