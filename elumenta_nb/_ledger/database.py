@@ -20,9 +20,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from elumenta_nb._errors import LedgerError, Spent
+from elumenta_nb._journal import journal_for
 from elumenta_nb._language import gettext as _
 
-from .journal import journal_for
 from .schema import MIGRATIONS, VERSION, Migration
 from .trouble import of_driver, trouble
 

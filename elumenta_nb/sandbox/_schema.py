@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from elumenta_nb._errors import ConfigError
+from elumenta_nb._journal import journal_for
 from elumenta_nb._language import gettext as _
 
 if TYPE_CHECKING:
@@ -43,16 +44,19 @@ INSERT INTO sqlite_sequence (name, seq) VALUES ('generation', 18472);
 
 
 class State:
-    """One SQLite file, one connection, one lock. `write` is a transaction that begins by taking the write lock."""
+    """One SQLite file, one connection, one lock. `write` is a transaction that begins by taking the write lock.
 
-    def __init__(self, path: Path) -> None:
+    On a network file system it has a rollback journal. `mounts` is the text of ``/proc/self/mountinfo``.
+    """
+
+    def __init__(self, path: Path, *, mounts: str | None = None) -> None:
         self.path = path
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             with self._closed_on_error():
-                self._prepare()
+                self._prepare(journal_for(path.parent, mounts))
         except (OSError, sqlite3.Error) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(
@@ -70,9 +74,9 @@ class State:
             self._db.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, journal: str) -> None:
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute(f"PRAGMA journal_mode = {journal}")
         self._db.execute("PRAGMA synchronous = NORMAL")  # survives a killed process, which is what matters here
         with self.write() as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:

@@ -12,10 +12,22 @@ PACKAGE = Path(__file__).parents[2] / "elumenta_nb"
 LAYERS = [
     ["_language"],
     ["_errors"],
-    ["_address", "_catalog", "_disk", "_inline", "_keys", "_markdown", "_receipt", "_sniff", "_values"],
+    ["_address", "_catalog", "_disk", "_inline", "_journal", "_keys", "_markdown", "_receipt", "_sniff", "_values"],
     ["_alike", "_config", "_inputs", "_order", "_template"],
     ["sandbox"],
-    ["_findings", "_index", "_lines", "_prices", "_preview", "_render", "_saved", "_sidecar", "_store", "_texts", "_wire"],
+    [
+        "_findings",
+        "_index",
+        "_lines",
+        "_prices",
+        "_preview",
+        "_render",
+        "_saved",
+        "_sidecar",
+        "_store",
+        "_texts",
+        "_wire",
+    ],
     ["_client", "_ledger", "_result", "_runtime"],
     ["_answers", "_engine", "_generation", "_recovery"],
     ["_books", "_buying", "_doctor", "_past", "_reach", "_spend", "_wiring"],
@@ -50,7 +62,7 @@ LAYERS = [
     ["__init__", "__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
-ONLY = {"sandbox": {"_catalog", "_values", "_errors", "_language", "sandbox"}}
+ONLY = {"sandbox": {"_catalog", "_values", "_errors", "_journal", "_language", "sandbox"}}
 
 # library -> the only modules that may name it
 FENCES = {

@@ -13,8 +13,8 @@ from ledger_making import HERE, LIVE, Clock, intent, reserve
 from sqlalchemy import create_engine, inspect
 
 from elumenta_nb._errors import LedgerError
+from elumenta_nb._journal import journal_for
 from elumenta_nb._ledger import Ledger, Settlement
-from elumenta_nb._ledger.journal import journal_for
 from elumenta_nb._ledger.schema import MIGRATIONS, VERSION
 
 RELEASED = Path(__file__).parent / "released"

@@ -13,6 +13,7 @@ import pytest
 
 from elumenta_nb._errors import ConfigError
 from elumenta_nb.sandbox import serve
+from elumenta_nb.sandbox._schema import State
 
 
 def python(code, *args):
@@ -141,3 +142,19 @@ def test_a_second_process_may_ask_the_first(tmp_path):
         )
 
     assert done.stdout.strip() == "1500"
+
+
+@pytest.mark.parametrize(("kind", "journal"), [("ext4", "wal"), ("nfs4", "truncate"), ("fuse.sshfs", "truncate")])
+def test_its_state_on_a_network_file_system_has_a_rollback_journal(tmp_path, kind, journal):
+    mounts = f"22 1 254:0 / {tmp_path} rw - {kind} server:/home rw"
+
+    state = State(tmp_path / "home" / "sandbox.sqlite", mounts=mounts)
+    with state.write() as db:
+        db.execute("INSERT INTO usage VALUES (1, 'hour', 0, 1)")
+    state.close()
+
+    moved = State(tmp_path / "home" / "sandbox.sqlite", mounts=mounts)  # as a second kernel finds it
+    with moved.read() as db:
+        assert db.execute("PRAGMA journal_mode").fetchone()[0] == journal
+        assert db.execute("SELECT n FROM usage").fetchone()[0] == 1
+    moved.close()
