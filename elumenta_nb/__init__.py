@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         generate,
         generate_many,
         jobs,
+        map as map,  # noqa: A004 - public, but not in `__all__`: a star import must not replace Python's own
         me,
         models,
         plans,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         stream,
         submit,
     )
+    from ._batch import Map
     from ._calling import Pending, Stream
     from ._errors import (
         AuthFailed,
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from ._values import Balance, Limits, Quote
 
     __version__: str
+    last_map: Map | None  # of the session in use
 
 __all__ = [
     "AuthFailed",
@@ -140,7 +143,7 @@ __all__ = [
 
 _HOMES = {
     "_calling": "Pending Stream",
-    "_api": "account_history agenerate balance budget budgets generate generate_many jobs me models "
+    "_api": "account_history agenerate balance budget budgets generate generate_many jobs map me models "
     "plans price_notebook quote reconcile resume spend stats stream submit",
     "_errors": "AuthFailed BadParam BadReply BudgetExceeded ConfigError ConfirmPrice DownloadFailed ElumentaError "
     "GenerationFailed InsufficientTokens InvalidCall JobTimedOut LedgerError NoKey NotFound NotStored OutcomeUnknown "
@@ -163,6 +166,8 @@ if not TYPE_CHECKING:  # a checker takes the imports above, and finds a name tha
             from importlib.metadata import version
 
             return version("elumenta-nb")
+        if name == "last_map":  # another one after each map
+            return import_module("._session", __name__).current().last_map
         if name == "sandbox":
             return import_module(".sandbox", __name__)
         if name not in _WHERE:
@@ -174,7 +179,7 @@ if not TYPE_CHECKING:  # a checker takes the imports above, and finds a name tha
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, "last_map", "map"])
 
 
 _install()  # `df.elumenta`, the moment pandas is there

@@ -24,6 +24,7 @@ __all__ = [
     "generate",
     "generate_many",
     "jobs",
+    "map",
     "me",
     "models",
     "plans",
@@ -75,6 +76,7 @@ budgets = _face(Session.budgets)
 generate = _face(Session.generate)
 generate_many = _face(Session.generate_many)
 jobs = _face(Session.jobs)
+map = _face(Session.map)  # noqa: A001 - the interface
 me = _face(Session.me)
 models = _face(Session.models)
 plans = _face(Session.plans)

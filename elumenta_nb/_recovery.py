@@ -121,7 +121,7 @@ async def given_up(services: Services, order: Order, row: Entry) -> str:
     It stays adoptable for a week.
     """
     age_s = (services.ledger.now() - row.started_at).total_seconds()
-    if not order.missing or age_s <= services.grace_s:
+    if not order.missing or age_s <= (GRACE_S if services.grace_s is None else services.grace_s):
         return ""
     if order.generation_id is None:
         why = _("the account's history does not show it: released, not charged")

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from ._books import book_elsewhere, choose, collect, history_frame, jobs_frame, look_again, models_frame
 from ._buying import KERNEL, partly
-from ._calling import Calling
 from ._config import changed
 from ._doctor import examine
 from ._errors import BadParam, ConfigError, ElumentaError, NoKey
 from ._keys import KeyFile, Keyring, Secret, check_key, hidden
 from ._language import gettext as _, set_language
+from ._mapping import Mapping
 from ._result import Result
 from ._surroundings import origin as here
 from ._values import Limits, Origin
@@ -56,7 +56,7 @@ class Status:
     open_tokens: int
 
 
-class Session(Calling):
+class Session(Mapping):
     """One account, one ledger, one store. Settings are those of the environment, replaced by the arguments.
 
     Nothing is opened before the first call. Raises `ConfigError` for a setting that cannot work.

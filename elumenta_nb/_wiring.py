@@ -37,7 +37,7 @@ class Wiring:
     """What a session is made of. Nothing is opened before it is needed; `close` undoes it, and it can begin again."""
 
     sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # a seam: tests wait less
-    grace_s: ClassVar[float] = 900.0  # another: as `Services.grace_s`
+    grace_s: ClassVar[float | None] = None  # another: as `Services.grace_s`
 
     def __init__(self, **settings: Any) -> None:
         self._arguments = settings = hidden(settings)
@@ -49,6 +49,7 @@ class Wiring:
         self._ledger: Ledger | None = None
         self._server: Server | None = None
         self._account: str | None = None
+        self._asking: asyncio.Task[str] | None = None
         self._cycle_ends: datetime | None = None
 
     def __repr__(self) -> str:
@@ -195,7 +196,9 @@ class Wiring:
             if services.api == "sandbox":
                 self._account = "sandbox"
             else:
-                self._account = await self._told_account(services)
+                if self._asking is None or self._asking.done():  # asked once, whoever wants to know meanwhile
+                    self._asking = asyncio.ensure_future(self._told_account(services))
+                self._account = await asyncio.shield(self._asking)
         return self._account
 
     async def _told_account(self, services: Services) -> str:

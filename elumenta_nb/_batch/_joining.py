@@ -15,7 +15,7 @@ from anyio import to_thread
 from elumenta_nb._errors import ElumentaError, OutcomeUnknown
 from elumenta_nb._generation import Generation
 from elumenta_nb._language import gettext as _
-from elumenta_nb._recovery import Shelf, find, given_up
+from elumenta_nb._recovery import GRACE_S, Shelf, find, given_up
 from elumenta_nb._result import Result
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Joining:
         return OutcomeUnknown(
             _("an earlier run was cut off here, and it is not known whether the call was made"),
             hint=_("It is not bought twice: run the map again in {n} minutes.").format(
-                n=round(self._services.grace_s / 60)
+                n=round((self._services.grace_s or GRACE_S) / 60)
             ),
             tokens=entry.held,
             call_id=entry.id,

@@ -26,10 +26,10 @@ MAX_HEAD: Final = 64 * 1024
 HIGH_WATER: Final = 512 * 1024  # bytes of an answer that wait to be read
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n]*))?\Z")
-_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_VALUE: Final = re.compile(rb"[^\x00\r\n]*\Z")
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)\Z")
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00]*)?\Z")
 _DIGITS: Final = re.compile(rb"\d{1,18}\Z")
+_ADDRESS: Final = re.compile(r"[0-9.]+\Z|.*:")
 _REFUSED: Final = "[Errno 111]"
 
 
@@ -173,12 +173,12 @@ class Connection(httpx.AsyncBaseTransport):
 
     async def _connected(self, url: httpx.URL, within_s: float | None) -> _Line:
         loop, place = asyncio.get_running_loop(), _place(url)
-        secure: dict[str, Any] = {}
+        how: dict[str, Any] = {} if _ADDRESS.match(url.host) else {"happy_eyeballs_delay": 0.25}
         if url.scheme == "https":
-            secure = {"ssl": self._route.ssl_context, "server_hostname": url.host}
+            how |= {"ssl": self._route.ssl_context, "server_hostname": url.host}
         try:
             async with asyncio.timeout(within_s):
-                _transport, line = await loop.create_connection(_Line, *place, happy_eyeballs_delay=0.25, **secure)
+                _transport, line = await loop.create_connection(_Line, *place, **how)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("") from error
         except OSError as error:
@@ -337,10 +337,10 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _header(text: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = text.partition(b":")
-    if not colon or not _NAME.match(name) or not _VALUE.match(value):
+    found = _HEADER.match(text)
+    if found is None:
         raise httpx.RemoteProtocolError("a header of the answer cannot be read")
-    return name, value.strip(b" \t")
+    return found[1], found[2].rstrip(b" \t")
 
 
 def _length(status: int, headers: list[tuple[bytes, bytes]]) -> int:

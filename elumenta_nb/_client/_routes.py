@@ -8,8 +8,10 @@ request on every connection (encode/httpx#3215; at 100 at once it runs at 7 % of
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import ssl
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -124,13 +126,13 @@ class Lanes:
 
     def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
         self._make = make
-        self._idle: list[httpx.AsyncBaseTransport] = []
+        self._idle: deque[tuple[httpx.AsyncBaseTransport, float]] = deque()  # with the time it came
         self._open = True
         self.busy = 0
 
     def take(self) -> httpx.AsyncBaseTransport:
         """A connection for one request. Give it back with `give`."""
-        lane = self._idle.pop() if self._idle else self._make()
+        lane = self._idle.pop()[0] if self._idle else self._make()
         self.busy += 1
         return lane
 
@@ -141,14 +143,21 @@ class Lanes:
         wait for it in vain.
         """
         self.busy -= 1
-        if usable and self._open and len(self._idle) < MOST_IDLE:
-            self._idle.append(lane)
+        now = asyncio.get_running_loop().time()
+        if usable and self._open:
+            self._idle.append((lane, now))
         else:
             await lane.aclose()
+        # Many calls at once end in bursts: what they leave is wanted again in a moment.
+        while len(self._idle) > max(MOST_IDLE, 4 * self.busy) or (
+            self._idle and now - self._idle[0][1] > KEEPALIVE_S  # it would not be used again
+        ):
+            await self._idle.popleft()[0].aclose()
 
     async def aclose(self) -> None:
         """Close what is idle now, and what is busy when it is given back."""
         self._open = False
-        idle, self._idle = self._idle, []
-        for lane in idle:
+        idle = list(self._idle)
+        self._idle.clear()
+        for lane, _since in idle:
             await lane.aclose()

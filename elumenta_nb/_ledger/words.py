@@ -177,8 +177,11 @@ def origin_of(item: Intent | Restored | Elsewhere) -> Origin | None:
     return getattr(item, "origin", None)
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
 def dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _encode(value)
 
 
 def _place(no: int, words: Sequence[str]) -> Place:

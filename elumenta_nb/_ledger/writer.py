@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .entry import Release
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer"]
 
+_IN_ONE_LIST: Final = frozenset({"reserve", "accept", "settle", "release"})  # each of their items is on its own
 _Waiting = tuple[str, list[Any], "asyncio.Future[list[Any]]"]
 
 
@@ -118,7 +119,7 @@ class Writer:
             return
         batch = self._take()
         try:
-            outcome = self._ledger.run([(name, items) for name, items, _answer in batch]) if batch else []
+            outcome = _run(self._ledger, batch) if batch else []
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait
             _refuse(batch, error)
         else:
@@ -127,9 +128,8 @@ class Writer:
     async def _flush_apart(self) -> None:
         try:
             while batch := self._take():
-                operations = [(name, items) for name, items, _answer in batch]
                 try:
-                    outcome = await asyncio.to_thread(self._ledger.run, operations)
+                    outcome = await asyncio.to_thread(_run, self._ledger, batch)
                 except Exception as error:  # noqa: BLE001 - it belongs to those who wait
                     _refuse(batch, error)
                 else:
@@ -154,6 +154,24 @@ class Writer:
         """What waits; a reservation whose waiter is gone is dropped."""
         waiting, self._waiting = self._waiting, []
         return [entry for entry in waiting if not (entry[0].startswith("reserve") and entry[2].cancelled())]
+
+
+def _run(ledger: Ledger, batch: Sequence[_Waiting]) -> list[list[Any]]:
+    """One transaction; operations of one kind are one list, for a list costs little more than one item."""
+    operations: list[tuple[str, list[Any]]] = []
+    lists: dict[str, int] = {}
+    places: list[tuple[int, int]] = []  # of each waiter: which operation, and where its items begin
+    for name, items, _waiter in batch:
+        at = lists.get(name)
+        if at is None:
+            at = len(operations)
+            operations.append((name, []))
+            if name in _IN_ONE_LIST:
+                lists[name] = at
+        places.append((at, len(operations[at][1])))
+        operations[at][1].extend(items)
+    outcome = ledger.run(operations)
+    return [outcome[at][start : start + len(entry[1])] for (at, start), entry in zip(places, batch, strict=True)]
 
 
 def _refuse(batch: Sequence[_Waiting], error: Exception) -> None:
