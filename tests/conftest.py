@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,7 @@ settings.register_profile("house", deadline=None, derandomize=True, suppress_hea
 settings.load_profile("house")
 
 GUARD = Path(__file__).parent / "guard"
+sys.path.append(str(Path(__file__).parent / "postgres"))
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 OURS = ("ELUMENTA_", "JPY_", "PAPERMILL_", "JUPYTER_")
 
@@ -39,13 +41,22 @@ def _given(name: str) -> bool:
     return name.startswith(OURS) or name.lower() in PROXIES
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL of this test process (`tests/postgres/postgres_server.py`). Tests that use it are marked so."""
+    import postgres_server
+
+    with postgres_server.Server() as server:
+        yield server
+
+
 # `tmp_path_factory` and a MonkeyPatch of its own instead of function-scoped fixtures: Hypothesis refuses those.
 @pytest.fixture(autouse=True)
 def _clean_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     room = tmp_path_factory.mktemp("room")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if _given(name)]:
-            if name != "ELUMENTA_TEST_CHROMIUM":
+            if not name.startswith("ELUMENTA_TEST_"):
                 patch.delenv(name)
         patch.setenv("ELUMENTA_HOME", str(room / "home"))
         patch.setenv("ELUMENTA_LANG", "en")

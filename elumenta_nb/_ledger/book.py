@@ -237,12 +237,14 @@ class Book:
             return False
         if change.has_id and (change.generation_no, change.generation_name) != (number, name):
             return False
+        was_told = change.has_id and not change.flags & Flag.ADOPTED
         if change.status == State.COMPLETED and not change.has_id:  # a charge without a name gets its name
-            change.learn(generation)
+            self._learn(tx, change, generation)
             change.touched = True
         elif not self._accept(tx, change, now_us, generation):
             return False
-        change.flags |= Flag.ADOPTED
+        if not was_told:
+            change.flags |= Flag.ADOPTED
         keep_keys(tx, [change])
         # Written at once: the next claim of the same list must see it.
         tx.run(UPDATE, **change.update())
@@ -344,7 +346,7 @@ class Book:
         change.status, change.tokens, change.held = int(State.CANCELLED), 0, 0
         if not is_elsewhere:
             change.status, change.held, change.ended_us = int(State.UNKNOWN), change.quoted, None
-            change.flags &= ~(Flag.ADOPTED | Flag.ESTIMATED)
+            change.flags &= ~(Flag.ADOPTED | Flag.ESTIMATED | Flag.LOST)
         change.generation_no = change.generation_name = None
         change.error = _("this is call {id}").format(id=owner)
         change.touched = True

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from elumenta_nb._errors import Spent
 
+    from .database import Tx
     from .entry import (
         BudgetState,
         Drift,
@@ -98,8 +99,7 @@ class Ledger:
 
     def open(self) -> None:
         """Open or create it now. Raises `LedgerError`."""
-        with self._database.read():
-            pass
+        self._database.look(lambda tx: tx.one("SELECT 1"))
 
     def close(self) -> None:
         """Close its connections; the next use opens them again."""
@@ -115,10 +115,13 @@ class Ledger:
         """
         spent: Spent = "no" if all(name in _BEFORE_SENDING for name, _items in operations) else "maybe"
         alone = any(name in _BY_LOOKING for name, _items in operations)
-        with self._database.write(spent=spent, alone=alone) as tx:
+
+        def work(tx: Tx) -> list[list[Any]]:
             self._book.refresh()
             now_us = self._database.now_us()
             return [getattr(self._book, name)(tx, now_us, items) for name, items in operations]
+
+        return self._database.change(work, spent=spent, alone=alone)
 
     def _run(self, name: str, items: Iterable[Any]) -> list[Any]:
         items = list(items)
@@ -191,19 +194,9 @@ class Ledger:
         ``per="map"`` is the budget of the map `origin.map_id`, in every kernel and on every machine; `title` is what
         people call it.
         """
-        with self._database.write(alone=True) as tx:
-            return set_budget(
-                tx,
-                self._database.now_us(),
-                limit,
-                per=per,
-                account=account,
-                api=api,
-                origin=origin or Origin(),
-                user=user,
-                tag=tag,
-                title=title,
-            )
+        facts: dict[str, Any] = {"per": per, "account": account, "api": api, "origin": origin or Origin()}
+        facts |= {"user": user, "tag": tag, "title": title}
+        return self._database.change(lambda tx: set_budget(tx, self._database.now_us(), limit, **facts), alone=True)
 
     def clear_budget(
         self,
@@ -216,25 +209,24 @@ class Ledger:
         tag: str = "",
     ) -> bool:
         """Remove a budget. False: there was none."""
-        with self._database.write(alone=True) as tx:
-            return clear_budget(tx, per=per, account=account, api=api, origin=origin or Origin(), user=user, tag=tag)
+        facts: dict[str, Any] = {"per": per, "account": account, "api": api, "origin": origin or Origin()}
+        return self._database.change(lambda tx: clear_budget(tx, **facts, user=user, tag=tag), alone=True)
 
     def budgets(self, *, account: str | None = None, api: str | None = None) -> list[BudgetState]:
         """Every budget, as of now."""
-        with self._database.read() as tx:
-            return read_budgets(tx, self._database.now_us(), account=account, api=api)
+        return self._database.look(lambda tx: read_budgets(tx, self._database.now_us(), account=account, api=api))
 
     def budget_state(self, origin: Origin, account: str, api: str) -> BudgetState | None:
         """The fullest budget that would cover a call from here."""
-        with self._database.read() as tx:
-            now_us = self._database.now_us()
-            place = query.place_like(origin, account, api)
-            return fullest(Purse.of(tx, [place], now_us, keep=False).covering(place, origin.kernel, now_us))
+        now_us = self._database.now_us()
+        place = query.place_like(origin, account, api)
+        return self._database.look(
+            lambda tx: fullest(Purse.of(tx, [place], now_us, keep=False).covering(place, origin.kernel, now_us))
+        )
 
     def set_cycle(self, account: str, api: str, ends_at: datetime | None) -> None:
         """When the account's billing cycle ends (`plan_expires_at`): monthly budgets follow it."""
-        with self._database.write(alone=True) as tx:
-            set_cycle(tx, self._database.now_us(), account, api, ends_at)
+        self._database.change(lambda tx: set_cycle(tx, self._database.now_us(), account, api, ends_at), alone=True)
 
     # ------------------------------------------------------------ reading
 
@@ -251,15 +243,11 @@ class Ledger:
         fingerprint: str | None = None,
     ) -> list[Entry]:
         """Rows that are reserved, pending or unknown, the oldest first. An expired lease reads as unknown."""
-        with self._database.read() as tx:
-            return query.open_calls(
-                tx,
-                self._database.now_us(),
-                account=account,
-                api=api,
-                ids=None if ids is None else list(ids),
-                fingerprint=fingerprint,
-            )
+        wanted = None if ids is None else list(ids)
+        now_us = self._database.now_us()
+        return self._database.look(
+            lambda tx: query.open_calls(tx, now_us, account=account, api=api, ids=wanted, fingerprint=fingerprint)
+        )
 
     def released_since(self, account: str, api: str, since: datetime) -> list[Entry]:
         """Rows that were released because no history showed them, and may still be found."""
@@ -301,8 +289,7 @@ class Ledger:
 
     def flag(self, name: str) -> bool:
         """True the first time it is asked with this name, in any process: for notices that are shown once."""
-        with self._database.write() as tx:
-            return query.flag(tx, name, self._database.now_us())
+        return self._database.change(lambda tx: query.flag(tx, name, self._database.now_us()))
 
     def totals(self, by: Sequence[str], where: Where, *, tz: tzinfo | None = None) -> list[tuple[Any, ...]]:
         """Aggregates by keys of `totals.KEYS`: the keys, then `totals.FIGURES`. `tz` is of ``"day"``, default local."""
@@ -321,8 +308,7 @@ class Ledger:
         return self._read(read_columns, wanted, where, self._database.now_us())
 
     def _read(self, read: Callable[..., T], *facts: Any) -> T:
-        with self._database.read() as tx:
-            return read(tx, *facts)
+        return self._database.look(lambda tx: read(tx, *facts))
 
     # ------------------------------------------------------------ health
 
@@ -336,5 +322,4 @@ class Ledger:
 
     def rebuild(self) -> list[Drift]:
         """Count all running totals anew; what was wrong."""
-        with self._database.write(alone=True) as tx:
-            return audit.rebuild(tx)
+        return self._database.change(audit.rebuild, alone=True)

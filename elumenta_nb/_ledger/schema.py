@@ -197,6 +197,20 @@ _MAPS: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (Migration(1, "first", _FIRST), Migration(2, "maps", _MAPS))
+_WRITERS: Final = (
+    """
+    CREATE TABLE writers (
+        name VARCHAR(32) NOT NULL PRIMARY KEY,
+        turn BIGINT NOT NULL,
+        at_us BIGINT NOT NULL
+    ){rowless}
+    """,
+)
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    Migration(1, "first", _FIRST),
+    Migration(2, "maps", _MAPS),
+    Migration(3, "writers", _WRITERS),
+)
 
 VERSION: Final = MIGRATIONS[-1].number

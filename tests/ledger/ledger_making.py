@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sqlalchemy import create_engine, text
+
 from elumenta_nb._ledger import Intent, Ledger
 from elumenta_nb._values import Origin
 
@@ -41,6 +43,18 @@ def intent(**facts) -> Intent:
     given = {"account": "7", "api": LIVE, "category": "image", "model": "dall-e-3", "provider": "OpenAI"}
     given |= {"quoted": 13, "held": 13, "price_key": "p1", "fingerprint": "f1", "origin": HERE}
     return Intent(**(given | facts))
+
+
+def by_hand(place: str, *statements: str) -> list[tuple]:
+    """What another program does in the ledger's tables; the rows of the last statement."""
+    engine = create_engine(place)
+    rows: list[tuple] = []
+    with engine.begin() as connection:
+        for statement in statements:
+            done = connection.execute(text(statement))
+            rows = [tuple(row) for row in done] if done.returns_rows else []
+    engine.dispose()
+    return rows
 
 
 def reserve(ledger: Ledger, **facts) -> int:

@@ -29,8 +29,8 @@ def clock():
 
 
 @pytest.fixture
-def ledger(tmp_path, clock):
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as ledger:
+def ledger(place, clock):
+    with Ledger(place, clock=clock) as ledger:
         yield ledger
         assert ledger.check() == []
 
@@ -177,9 +177,9 @@ def test_a_limit_that_cannot_be_is_refused(ledger, limit):
         budget(ledger, 1, per="week")
 
 
-def test_budgets_survive_the_process(ledger, tmp_path, clock):
+def test_budgets_survive_the_process(ledger, place, clock):
     budget(ledger, 20)
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as other:
+    with Ledger(place, clock=clock) as other:
         assert refusal(other, held=21).limit == 20
         assert other.budgets(account="7", api=LIVE)[0].target == HERE.notebook
         assert other.budgets(account="8") == []

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from ledger_making import HERE, LIVE, NOON, Clock, intent, reserve
+from ledger_making import HERE, LIVE, NOON, Clock, by_hand, intent, reserve
 
 from elumenta_nb._errors import LedgerError, NotFound
 from elumenta_nb._ledger import Elsewhere, Ledger, Release, Restored, Settlement, Where
@@ -17,8 +16,8 @@ def clock():
 
 
 @pytest.fixture
-def ledger(tmp_path, clock):
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as ledger:
+def ledger(place, clock):
+    with Ledger(place, clock=clock) as ledger:
         yield ledger
         assert ledger.check() == []
 
@@ -28,19 +27,15 @@ def total(ledger: Ledger, where: Where | None = None) -> tuple[int, int]:
     return (rows[0][1], rows[0][2]) if rows else (0, 0)
 
 
-def test_a_row_is_on_disk_before_anything_is_sent(ledger):
-    call_id = reserve(ledger)
-    other = sqlite3.connect(ledger.path)
-    assert other.execute("SELECT status, held, tokens FROM spend WHERE id = ?", (call_id,)).fetchall() == [
-        ("reserved", 13, 0)
-    ]
-    other.close()
+def test_a_row_is_on_disk_before_anything_is_sent(ledger, place):
+    reserve(ledger)
+    assert by_hand(place, "SELECT status, held, tokens FROM spend") == [("reserved", 13, 0)]
 
 
-def test_a_new_kernel_reads_back_everything_that_was_reserved(ledger, tmp_path, clock):
+def test_a_new_kernel_reads_back_everything_that_was_reserved(ledger, place, clock):
     facts = {"params": {"size": "1024x1024", "steps": [1, 2]}, "prompt_chars": 40, "prompt_hash": "ab", "folder": "/m"}
     call_id = reserve(ledger, **facts, count_index=2, lease_s=60)
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as other:
+    with Ledger(place, clock=clock) as other:
         (entry,) = other.open_calls("7", LIVE)
     assert (entry.id, entry.status, entry.quoted, entry.held, entry.tokens) == (call_id, "reserved", 13, 13, 0)
     assert entry.origin == replace(HERE, tags=("demo", "hero"))
@@ -328,14 +323,14 @@ def test_a_row_of_elsewhere_that_turns_out_to_be_ours_is_not_counted_twice(ledge
     assert str(call_id) in ledger.call(row).error
 
 
-def test_the_highest_charge_is_remembered_by_its_price_parameters(ledger, tmp_path):
+def test_the_highest_charge_is_remembered_by_its_price_parameters(ledger, place):
     for tokens in (13, 15, 9):
         ledger.settle([Settlement(call_id=reserve(ledger), tokens=tokens)])
     ledger.settle([Settlement(call_id=reserve(ledger, price_key=""), tokens=99)])
     assert ledger.paid_most(LIVE, "dall-e-3", "p1") == 15
     assert ledger.paid_most(LIVE, "dall-e-3", "p2") is None
     assert ledger.paid_most("sandbox", "dall-e-3", "p1") is None
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as other:
+    with Ledger(place) as other:
         other.settle([Settlement(call_id=reserve(other), tokens=14)])
         assert other.paid_most(LIVE, "dall-e-3", "p1") == 15
 
@@ -351,10 +346,10 @@ def test_attempts_are_counted_upwards(ledger):
     assert ledger.call(once).attempts == 1
 
 
-def test_a_notice_is_shown_once(ledger, tmp_path):
+def test_a_notice_is_shown_once(ledger, place):
     assert ledger.flag("credits")
     assert not ledger.flag("credits")
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as other:
+    with Ledger(place) as other:
         assert not other.flag("credits")
         assert other.flag("another")
 
@@ -395,12 +390,10 @@ def test_empty_lists_do_nothing(ledger):
     assert ledger.open_calls(ids=[]) == []
 
 
-def test_a_total_that_was_edited_by_hand_is_found_and_rebuilt(ledger):
+def test_a_total_that_was_edited_by_hand_is_found_and_rebuilt(ledger, place):
     ledger.set_budget(100, account="7", api=LIVE, origin=HERE)
     ledger.settle([Settlement(call_id=reserve(ledger), tokens=13)])
-    hand = sqlite3.connect(ledger.path)
-    hand.executescript("UPDATE sums SET tokens = 99; UPDATE budgets SET spent = 1, held = 5;")
-    hand.close()
+    by_hand(place, "UPDATE sums SET tokens = 99", "UPDATE budgets SET spent = 1, held = 5")
     found = ledger.check()
     assert sorted(drift.name.split()[0] for drift in found) == ["budget", "sums"]
     assert next(drift for drift in found if drift.name.startswith("budget")).counted == (13, 0)

@@ -7,14 +7,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings, strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from ledger_making import HERE, LIVE, NOON, Clock, intent
 
 from elumenta_nb._errors import BudgetExceeded
-from elumenta_nb._ledger import Elsewhere, Intent, Ledger, Release, Restored, Settlement, Where
+from elumenta_nb._ledger import Elsewhere, Intent, Ledger, Release, Restored, Settlement, Taken, Where
 
 NOTEBOOKS = ("a.ipynb-1", "b.ipynb-2")
+KEYS = ("row 1", "row 2")
 DAY = 86_400
 OPEN = ("reserved", "pending", "unknown")
 
@@ -31,6 +41,8 @@ class Row:
     lost: bool = False
     lease: float = 0.0
     elsewhere: bool = False
+    adopted: bool = False  # its generation was claimed, and gives way to what the server tells
+    key: str = ""  # what it would hold; kept while it is open or paid
 
 
 @dataclass
@@ -47,12 +59,16 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
+        self.place = self.new_place()
         self.ledger = self.opened()
         self.rows: dict[int, Row] = {}
         self.budgets: dict[tuple[str, str], Budget] = {}
 
+    def new_place(self) -> str:
+        return f"sqlite:///{Path(self.folder.name) / 'ledger.db'}"
+
     def opened(self) -> Ledger:
-        return Ledger(f"sqlite:///{Path(self.folder.name) / 'ledger.db'}", clock=self.clock)
+        return Ledger(self.place, clock=self.clock)
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -89,11 +105,20 @@ class LedgerMachine(RuleBasedStateMachine):
         return next((r for r in self.rows.values() if r.generation == generation and not r.elsewhere), None)
 
     def learn(self, row: Row, generation: int) -> None:
-        if row.generation is None:
-            row.generation = generation
-            for other in self.rows.values():
-                if other.elsewhere and other.generation == generation:
-                    other.status, other.tokens, other.held, other.generation = "cancelled", 0, 0, None
+        """The server told it, or a claim found it where nothing was known."""
+        if row.generation == generation or (row.generation is not None and not row.adopted):
+            return
+        row.generation, row.adopted = generation, False
+        for other in self.rows.values():
+            if other is row or other.generation != generation:
+                continue
+            if other.elsewhere:
+                other.status, other.tokens, other.held, other.generation = "cancelled", 0, 0, None
+            elif other.adopted:
+                if other.status in {"failed", "cancelled"}:
+                    self.take_back(other)
+                other.status, other.tokens, other.held, other.lost = "unknown", 0, other.quoted, False
+                other.generation, other.adopted = None, False
 
     # ------------------------------------------------------------ what happens
 
@@ -103,6 +128,24 @@ class LedgerMachine(RuleBasedStateMachine):
         fits = self.fits(notebook, held)
         assert isinstance(outcome, BudgetExceeded) is not fits
         return self.write(outcome, notebook, held, lease_s) if isinstance(outcome, int) else 0
+
+    @rule(target=calls, notebook=st.sampled_from(NOTEBOOKS), held=st.integers(0, 40), key=st.sampled_from(KEYS))
+    def reserve_once(self, notebook: str, held: int, key: str) -> int:
+        (outcome,) = self.ledger.reserve([replace(self.intent(notebook, held, 9e6), once=key)])
+        holders = self.holders(key)
+        assert isinstance(outcome, Taken) is bool(holders)
+        if isinstance(outcome, Taken):
+            assert [outcome.entry.id] == holders
+            return 0
+        assert isinstance(outcome, BudgetExceeded) is not self.fits(notebook, held)
+        if isinstance(outcome, int):
+            self.write(outcome, notebook, held, 9e6)
+            self.rows[outcome].key = key
+            return outcome
+        return 0
+
+    def holders(self, key: str) -> list[int]:
+        return [id_ for id_, row in self.rows.items() if row.key == key and row.status not in {"failed", "cancelled"}]
 
     @rule(notebook=st.sampled_from(NOTEBOOKS), asks=st.lists(st.integers(0, 30), min_size=1, max_size=4))
     def reserve_together(self, notebook: str, asks: list[int]) -> None:
@@ -138,15 +181,28 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(call_id=calls, generation=st.integers(1, 8))
     def claim(self, call_id: int, generation: int) -> None:
         if row := self.row(call_id):
-            able = row.status in OPEN or row.lost
+            nameless = row.status == "completed" and row.generation is None
+            able = row.status in OPEN or row.lost or nameless
             owners = [r for r in self.rows.values() if r.generation == generation and not r.elsewhere and r is not row]
             able = able and not owners and row.generation in {None, generation}
             assert self.ledger.claim([(call_id, generation)]) == [able]
-            if able:
+            if not able:
+                return
+            claims = row.generation is None or row.adopted
+            if nameless:
+                self.learn(row, generation)
+            else:
                 self.reopen(row, generation)
+            row.adopted = claims
+
+    def take_back(self, row: Row) -> None:
+        """A row that was over is open or paid again: its key is its own unless another has it."""
+        if row.key and self.holders(row.key):
+            row.key = ""
 
     def reopen(self, row: Row, generation: int) -> None:
         if row.lost:
+            self.take_back(row)
             row.held, row.lost = row.quoted, False
         row.status = "pending"
         self.learn(row, generation)
@@ -155,6 +211,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def settle(self, call_id: int, tokens: int | None, generation: int | None) -> None:
         if row := self.row(call_id):
             self.ledger.settle([Settlement(call_id=call_id, tokens=tokens, generation_id=generation)])
+            if row.status in {"failed", "cancelled"}:
+                self.take_back(row)
             if tokens is None:
                 tokens = row.tokens if row.status == "completed" else row.quoted
             row.status, row.tokens, row.held, row.lost = "completed", tokens, 0, False
@@ -265,11 +323,25 @@ class LedgerMachine(RuleBasedStateMachine):
         assert states == {key: (budget.limit, *self.used(budget, self.today)) for key, budget in self.budgets.items()}
 
 
-LedgerMachine.TestCase.settings = settings(
-    max_examples=40,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+def steadily(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=40,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
+LedgerMachine.TestCase.settings = steadily(40)
 TestTheLedgerAgainstItsModel = LedgerMachine.TestCase
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_the_ledger_on_a_server_against_its_model(postgres):
+    class OnAServer(LedgerMachine):
+        def new_place(self) -> str:
+            return postgres.schema()
+
+    run_state_machine_as_test(OnAServer, settings=steadily(8))

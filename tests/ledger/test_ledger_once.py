@@ -20,8 +20,8 @@ def clock():
 
 
 @pytest.fixture
-def ledger(tmp_path, clock):
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as ledger:
+def ledger(place, clock):
+    with Ledger(place, clock=clock) as ledger:
         yield ledger
         assert ledger.check() == []
 

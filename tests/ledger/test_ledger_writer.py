@@ -27,10 +27,12 @@ class CountingLedger(Ledger):
         return super().run(operations)
 
 
-@pytest.fixture(params=["on the loop", "from a thread"])
+@pytest.fixture(params=["on the loop", "from a thread", pytest.param("on a server", marks=pytest.mark.postgres)])
 def ledger(tmp_path, request):
-    with CountingLedger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=Clock()) as ledger:
-        ledger.elsewhere = request.param == "from a thread"
+    file = f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = request.getfixturevalue("postgres").schema() if request.param == "on a server" else file
+    with CountingLedger(url, clock=Clock()) as ledger:
+        ledger.elsewhere = request.param != "on the loop"
         yield ledger
         assert ledger.check() == []
 
