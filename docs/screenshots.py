@@ -16,7 +16,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "browser"))
 
-from lab import THEMES, browser_page, open_notebook, run_all, running  # noqa: E402 - its folder must be on the path
+from fronts import NOTEBOOKS, SHOTS, THEMES, chromium, new_page, open_notebook, run_all, running  # noqa: E402 - its folder must be on the path
 
 FIRST, LAST = "An image, its price first", "el.spend()"  # the cells that tell the story: price, picture, film, frame
 WIDTH = 880
@@ -38,17 +38,20 @@ def part(page: Page) -> FloatRect:
 
 def main() -> int:
     (HERE / "images").mkdir(exist_ok=True)
-    for theme in THEMES:
-        with tempfile.TemporaryDirectory() as room, running(Path(room) / "lab") as lab:
-            lab.theme(theme)
-            with browser_page(width=1040, height=3400) as page:
-                open_notebook(page, lab, "01_quickstart.ipynb")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as room, running(Path(room) / "lab") as jupyter, chromium() as browser:
+        for theme in THEMES:
+            jupyter.theme(theme)
+            path = jupyter.place(theme, NOTEBOOKS / "01_quickstart.ipynb")
+            with new_page(browser, width=1040, height=3400) as (page, _heard):
+                open_notebook(page, jupyter, "lab", path)
                 run_all(page)
                 page.get_by_role("tab", name="File Browser").click()  # folds the side bar away
                 page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
                 page.wait_for_timeout(500)
                 shot = page.screenshot(clip=part(page))
             picture = Image.open(BytesIO(shot)).convert("RGB")
+            (SHOTS / NAMES[theme]).write_bytes(shot)  # as it was taken, to compare
             picture.thumbnail((WIDTH, 10_000), Image.Resampling.LANCZOS)
             palette = picture.quantize(256)
             picture = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

@@ -59,5 +59,8 @@ except el.ElumentaError as error:
     found["russian"] = [str(error), error.hint]
 el.reset()
 
+refused = shell.run_cell("%elumenta sandbox on").error_in_exec
+found["sandbox cell"] = [type(refused).__name__, getattr(refused, "hint", "")]
+
 print(json.dumps(found))
 sys.stdout.flush()

@@ -219,6 +219,7 @@ def test_without_the_extra_the_sandbox_says_what_it_needs(used):
 
     assert "The sandbox needs" in said
     assert hint == 'pip install "elumenta-nb[sandbox]"'
+    assert used["sandbox cell"] == ["ConfigError", hint]
 
 
 def test_the_translations_are_installed(used):
