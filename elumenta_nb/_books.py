@@ -130,11 +130,13 @@ async def collect(
     return results
 
 
-async def choose(services: Services, row: Entry, generation_id: int | str) -> None:
-    """A person says which generation is an open call's. Raises `BadParam` for one that cannot be."""
+async def choose(services: Services, rows: Sequence[Entry], generation_id: int | str) -> None:
+    """A person says which generation is the one open call's. Raises `BadParam` for one that cannot be."""
     from ._recovery import take_over
 
-    await take_over(services, Order.resumed(row, _resolved(row)), generation_id)
+    if len(rows) != 1:
+        raise BadParam(_("A generation is chosen for one unfinished call."), hint=_("Unfinished calls: %elumenta jobs"))
+    await take_over(services, Order.resumed(rows[0], _resolved(rows[0])), generation_id)
 
 
 async def look_again(services: Services, account: str) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from anyio import CancelScope, move_on_after, to_thread
+from anyio import CancelScope, move_on_after
 
+from ._delivery import Delivery
 from ._errors import (
     BadReply,
     DownloadFailed,
@@ -31,8 +32,7 @@ from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
 from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
 from ._recovery import find, look_up
-from ._result import Result
-from ._values import Downloading, Receipt, Retrying, Settled, Stopped, Waiting
+from ._values import Receipt, Retrying, Stopped, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,14 +40,13 @@ if TYPE_CHECKING:
     from ._client import Client
     from ._ledger import BudgetState, Ledger, Writer
     from ._prices import Prices, Purse
+    from ._result import Result
     from ._store import Store, Take
     from ._texts import Texts
     from ._values import Event, Reply, Status
 
 __all__ = ["Generation", "Services"]
 
-MAX_MEDIA_BYTES: Final = 4 * 1024**3
-MAX_POSTER_BYTES: Final = 8 * 1024**2
 GONE: Final = frozenset({403, 404, 410})  # what a file's host says of a file that it has no more
 LOST_POLLS: Final = 3  # a job the server does not know so often in a row is looked up in the history
 FAREWELL_S: Final = 5  # for the book-keeping of a call that is stopped
@@ -83,6 +82,7 @@ class Generation:
         self._emit = emit
         is_brief = services.texts is not None and not order.call.stream
         self._watch = Watcher(services.writer, order, emit, is_brief=is_brief)
+        self._delivery = Delivery(services, order, emit)
 
     async def buy(self) -> Result:
         """Send the reserved order and see it through."""
@@ -91,7 +91,7 @@ class Generation:
             if reply.status == "failed":
                 raise await self._failed(reply.error)
             await self._settle(reply)
-            return await self._collect(reply)
+            return await self._delivery.collect(reply)
         except asyncio.CancelledError:
             with CancelScope(shield=True), move_on_after(FAREWELL_S):
                 await self._stopped()
@@ -281,123 +281,6 @@ class Generation:
             return (await self._services.client.poll(generation_id)).tokens
         return None
 
-    async def _collect(self, reply: Reply) -> Result:
-        """Bring the paid result home: fetch the file, store it with its sidecar. Raises `DownloadFailed`."""
-        receipt = self._order.receipt
-        assert receipt is not None
-        call = self._order.call
-        complete = True
-        if reply.text is None and reply.url is None and self._order.text:
-            reply, complete = replace(reply, text="".join(self._order.text)), False  # cut, and no history lists it
-        if reply.url is None and reply.text is None:
-            raise DownloadFailed(
-                _("{model}: the server says completed, and gave neither a text nor a file.").format(
-                    model=self._order.what
-                ),
-                hint=_("To ask again, at no cost: %elumenta show {id}").format(id=self._order.call_id),
-                tokens=receipt.tokens,
-                call_id=self._order.call_id,
-            )
-        if reply.url is None and call.reuse == "off":  # a text outside a cell: the ledger and the history have it
-            result = self._kept(reply, receipt, complete=complete)
-        else:
-            result = await self._stored(reply, receipt, complete=complete)
-        self._emit(Settled(index=self._order.index, receipt=receipt))
-        self._services.purse.refresh_behind()
-        return result
-
-    def _kept(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Result:
-        """A text that is not stored."""
-        result = Result.from_reply(
-            reply,
-            model=self._order.call.model,
-            category=self._order.call.category,
-            tokens=receipt.tokens,
-            quoted=receipt.quoted,
-            call_id=receipt.call_id,
-            latency=receipt.latency_s,
-            sandbox=receipt.sandbox,
-            receipt=receipt,
-            complete=complete,
-        )
-        return replace(result, folder=self._services.store.folder)
-
-    async def _stored(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Result:
-        try:
-            take = await self._take(reply, receipt, complete=complete)
-        except (ElumentaError, OSError) as error:
-            if reply.url is None:  # a text is in our hands: losing it because a disk is full would be absurd
-                kept = replace(receipt, note=_("not stored: {why}").format(why=error))
-                self._order.receipt = kept
-                return self._kept(reply, kept, complete=complete)
-            raise DownloadFailed(
-                _("{model} was paid, but its file was not fetched: {why}").format(model=self._order.what, why=error),
-                hint=_("To fetch it again, at no cost: %elumenta show {id}").format(id=self._order.call_id),
-                tokens=receipt.tokens,
-                call_id=self._order.call_id,
-            ) from error
-        return Result.from_take(take, base=self._services.store.base, call_id=self._order.call_id, receipt=receipt)
-
-    async def _take(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Take:
-        services, call_id = self._services, self._order.call_id
-        if services.texts is not None and not self._order.is_joined:  # a map asks for a call once
-            return await self._new_take(reply, receipt, complete=complete)
-        async with services.storing.setdefault(call_id, asyncio.Lock()):
-            if self._order.is_joined or call_id in services.stored:  # two runs of a cell may wait for one job
-                take = await to_thread.run_sync(lambda: services.store.of_call(call_id, services.api))
-                if take is not None:
-                    return take
-            take = await self._new_take(reply, receipt, complete=complete)
-            services.stored.add(call_id)
-        services.storing.pop(call_id, None)
-        return take
-
-    async def _new_take(self, reply: Reply, receipt: Receipt, *, complete: bool) -> Take:
-        services, order = self._services, self._order
-        if services.texts is not None and reply.url is None and complete:
-            return services.texts.keep(
-                order.call,
-                reply,
-                api=services.api,
-                fingerprint=order.fingerprint,
-                tokens=receipt.tokens,
-                call_id=order.call_id,
-                quoted=receipt.quoted,
-                latency_s=receipt.latency_s,
-                balance_after=reply.balance,
-            )
-        draft = await to_thread.run_sync(lambda: services.store.begin(order.call, services.api, order.fingerprint))
-        try:
-            digest = ""
-            if reply.url is not None:
-                file = await services.client.download(
-                    reply.url, draft.path, max_bytes=MAX_MEDIA_BYTES, progress=self._downloading
-                )
-                digest = file.digest
-                if reply.thumbnail_url is not None:
-                    with contextlib.suppress(ElumentaError):  # a poster is nice to have, not paid for
-                        await services.client.download(
-                            reply.thumbnail_url, draft.poster_path, max_bytes=MAX_POSTER_BYTES
-                        )
-            return await to_thread.run_sync(
-                lambda: draft.commit(
-                    reply,
-                    tokens=receipt.tokens,
-                    quoted=receipt.quoted,
-                    digest=digest,
-                    call_id=order.call_id,
-                    latency_s=receipt.latency_s,
-                    balance_after=reply.balance,
-                    complete=complete,
-                )
-            )
-        except BaseException:
-            draft.discard()
-            raise
-
-    def _downloading(self, done_bytes: int, total_bytes: int | None) -> None:
-        self._emit(Downloading(index=self._order.index, done_bytes=done_bytes, total_bytes=total_bytes))
-
     async def _stopped(self) -> None:
         """The person stopped waiting: write down what is true now, and tell it."""
         await self._watch.remembered()
@@ -427,7 +310,7 @@ class Generation:
                 await self._failed(reply.error)
             elif reply is not None and reply.status == "completed":
                 await self._settle(reply)
-                await self._collect(reply)
+                await self._delivery.collect(reply)
 
     async def resume(self) -> Result:
         """Wait for an open call of the ledger, whoever started it, and collect its result.
@@ -451,7 +334,7 @@ class Generation:
             if reply.status == "failed":
                 raise await self._failed(reply.error)
             await self._settle(reply)
-            return await self._collect(reply)
+            return await self._delivery.collect(reply)
         except asyncio.CancelledError:
             with CancelScope(shield=True), move_on_after(FAREWELL_S):
                 await self._stopped()
@@ -502,4 +385,4 @@ class Generation:
             quoted=order.quoted,
             latency_s=time.monotonic() - order.began,
         )
-        return await self._take(reply, receipt, complete=True)
+        return await self._delivery.take(reply, receipt, complete=True)

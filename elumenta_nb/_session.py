@@ -235,7 +235,9 @@ class Session(Mapping):
         """
         rows = self.open_entries(id)
         if generation is not None:
-            rows = self._chosen(id, rows, generation)
+            rows = rows if id is not None else []
+            runtime.call(lambda: choose(self.services(), rows, generation))
+            rows = self.open_entries(id)
         if id is not None and not rows:
             return [self.show(id)]
         bought = self._collect(rows, view)
@@ -244,15 +246,6 @@ class Session(Mapping):
         if errors:
             raise partly(errors[0], results, len(bought))
         return results
-
-    def _chosen(self, id: int | None, rows: Sequence[Entry], generation: int | str) -> list[Entry]:
-        if id is None or not rows:
-            raise BadParam(
-                _("A generation is chosen for one unfinished call."), hint=_("Unfinished calls: %elumenta jobs")
-            )
-        services = self.services()
-        runtime.call(lambda: choose(services, rows[0], generation))
-        return self.open_entries(id)
 
     def reconcile(self, elsewhere: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
         """Look up every open call; a row for each that changed.
