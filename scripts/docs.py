@@ -38,7 +38,7 @@ SOURCE = ROOT / "docs"
 TARGET = ROOT / "build" / "docs"
 NOTEBOOKS = ROOT / "notebooks"
 _OUT = re.compile(r"\[([^\]]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
-_TWO = re.compile(r"!\[([^\]]*)\]\((images/quickstart)\.png\)")  # a picture of which there is a dark one as well
+_TWO = re.compile(r"!\[([^\]]*)\]\((images/quickstart)\.webp\)")  # a picture of which there is a dark one as well
 
 # The names people import, in the order in which somebody needs them.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -68,7 +68,7 @@ def copied(text: str, page_folder: Path) -> str:
         return found[0] if path.is_relative_to(SOURCE.resolve()) else found[1]
 
     text = _OUT.sub(kept, text).replace("](tutorial.md)", "](tutorial/index.md)")
-    return _TWO.sub(r"![\1](\2.png#only-light)\n![\1](\2-dark.png#only-dark)", text)
+    return _TWO.sub(r"![\1](\2.webp#only-light)\n![\1](\2-dark.webp#only-dark)", text)
 
 
 # ---------------------------------------------------------------- pages from the tables
