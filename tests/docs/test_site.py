@@ -232,7 +232,7 @@ def test_search_finds_from_the_disk_in_both_languages(words, found, chromium):
     chromium.locator("input.md-search__input").click()
     chromium.locator("input.md-search__input").fill(words)
     chromium.locator("input.md-search__input").dispatch_event("keyup")
-    chromium.wait_for_selector(f".md-search-result__link[href*='{found}']", timeout=20_000)
+    chromium.wait_for_selector(f".md-search-result__link[href*='{found}']", timeout=60_000)
 
     assert [url for url in chromium.asked if not url.startswith(("file:", "data:", "blob:", "about:"))] == []
 
