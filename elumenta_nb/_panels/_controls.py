@@ -90,10 +90,10 @@ def _untouched(param: Param) -> Any:
     """The value of a control that says nothing."""
     if param.type == "bool":
         return bool(param.default)
-    return param.default if _slides(param) else ""
+    return param.default if _is_bounded(param) else ""
 
 
-def _slides(param: Param) -> bool:
+def _is_bounded(param: Param) -> bool:
     known = param.minimum is not None and param.maximum is not None and isinstance(param.default, int | float)
     return param.type in ("int", "float") and not param.choices and known
 
@@ -110,11 +110,10 @@ def _widget(param: Param, namespace: Mapping[str, Any]) -> Any:
         return widgets.Dropdown(options=[(unsaid, ""), *((str(choice), choice) for choice in param.choices)])
     if param.type == "bool":
         return widgets.Checkbox(value=bool(param.default), indent=True)
-    if _slides(param):
-        kind = widgets.IntSlider if param.type == "int" else widgets.FloatSlider
+    if _is_bounded(param):  # no slider: its handle has no name for a screen reader
+        kind = widgets.BoundedIntText if param.type == "int" else widgets.BoundedFloatText
         step = 1 if param.type == "int" else 0.1
-        limits = {"min": param.minimum, "max": param.maximum, "step": step}
-        return kind(value=param.default, readout_format="d" if param.type == "int" else ".1f", **limits)
+        return kind(value=param.default, min=param.minimum, max=param.maximum, step=step)
     if param.suggestions:
         return widgets.Combobox(options=_texts(param.suggestions), placeholder=_hint(param), continuous_update=False)
     return widgets.Text(placeholder=_hint(param), continuous_update=False)

@@ -42,10 +42,8 @@ CSS: Final = """
 .elumenta-panel .jupyter-button.elumenta-dear { border: 2px solid var(--jp-warn-color1, #f57c00); font-weight: 600; line-height: 28px; }
 .elumenta-panel .jupyter-button:disabled { opacity: .5; cursor: default; }
 .elumenta-panel .jupyter-button.elumenta-away { display: none; }
-.elumenta-panel button:focus-visible, .elumenta-panel input:focus-visible, .elumenta-panel textarea:focus-visible,
-.elumenta-panel select:focus-visible, .elumenta-panel pre:focus-visible, .elumenta-panel .lm-TabBar-tab:focus-visible,
-.elumenta-panel summary:focus-visible, .elumenta-panel .noUi-handle:focus-visible, .elumenta-panel .noUi-handle:focus {
-  outline: 2px solid var(--jp-brand-color1, Highlight); outline-offset: 1px; }
+.elumenta-panel.elumenta-panel.elumenta-panel :is(button, input, textarea, select, pre, summary, .lm-TabBar-tab):focus-visible {
+  outline: 2px solid var(--jp-brand-color1, Highlight) !important; outline-offset: 1px; }
 .elumenta-panel .elumenta-buttons { flex-flow: row wrap; gap: 8px; margin: 6px 0 2px; align-items: center; overflow: visible; }
 .elumenta-panel .elumenta-buttons .jupyter-button { margin: 0; flex: 0 0 auto; }
 .elumenta-panel .elumenta-buttons::after { content: var(--elumenta-waits); visibility: hidden; color: var(--jp-ui-font-color2, GrayText); }

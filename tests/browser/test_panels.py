@@ -1,27 +1,30 @@
-"""Panels as a person uses them: JupyterLab in a real Chromium, mouse and keyboard, light and dark, wide and narrow."""
+"""Panels as a person uses them, in JupyterLab and in Notebook 7: mouse and keyboard, light and dark, wide and narrow.
 
-import json
-import shutil
-from pathlib import Path
+One notebook with two panels is opened in each front end; every test chooses anew what it needs and clicks.
+"""
+
+import re
 
 import nbformat
 import pytest
-from lab import THEMES, browser_page, open_notebook, run_all, running
+from fronts import PLAYS, WIDTHS, menu, new_page, open_notebook, run_all, run_cell, save, shoot
 
-SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 OPEN = """%load_ext elumenta_nb
+import os, time
 import elumenta_nb as el
 # as slow as the real ones, tenfold: there is something to see and to stop
 server = el.sandbox.serve(time_scale=0.1)
 el.configure(api_key=server.api_key, base_url=server.url)
 el.budget(200)"""
+NAP = """while os.path.exists('asleep'):
+    time.sleep(0.05)"""
+CELLS = (OPEN, "one = el.panel('text', model='gpt-5')\none", "two = el.panel('image')\ntwo", NAP)
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.kernel,
     pytest.mark.slow,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(300),
     pytest.mark.xdist_group("browser"),
     # Playwright's own event loop and pipes close after the test
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -37,211 +40,294 @@ CLICK = """async (button) => {
     }
     return performance.now() - start;
 }"""
-PLAYS = """async (media) => {
-    media.muted = true;
-    await media.play();
-    for (let i = 0; i < 60; i++) {
-        await new Promise(done => setTimeout(done, 100));
-        if (media.currentTime > 0.2 || media.ended) { media.pause(); return 'plays'; }
-    }
-    return `stands still at ${media.currentTime}, readyState ${media.readyState}`;
+# Writes down how long the growing text was each time it changed.
+WATCH = """panel => {
+    window.grown = [];
+    new MutationObserver(() => {
+        const size = panel.querySelector('.elumenta-growing')?.textContent.length ?? 0;
+        if (size && size !== window.grown.at(-1)) window.grown.push(size);
+    }).observe(panel, {subtree: true, childList: true, characterData: true});
+}"""
+# What the panel says beside its buttons while the kernel is busy with a cell.
+WAITS = """panel => {
+    const beside = getComputedStyle(panel.querySelector('.elumenta-buttons'), '::after');
+    return beside.visibility === 'visible' ? beside.content : '';
+}"""
+NAMELESS = """panel => [...panel.querySelectorAll('input, select, textarea, button, [role=slider], [role=tab], [tabindex="0"]')]
+    .filter(one => one.offsetParent && !one.labels?.length && !one.ariaLabel && !one.getAttribute('aria-labelledby')
+        && !one.textContent.trim())
+    .map(one => one.outerHTML.slice(0, 160))"""
+# The contrast of each text of a panel with what lies behind it, by WCAG 2; the least is given with its words.
+CONTRAST = """panel => {
+    const rgb = text => (text.match(/[\\d.]+/g) ?? []).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+    const behind = one => { for (; one; one = one.parentElement) {
+        const [r, g, b, a = 1] = rgb(getComputedStyle(one).backgroundColor); if (a === 1) return [r, g, b]; }
+        return [255, 255, 255]; };
+    const found = [...panel.querySelectorAll('*')].filter(one => one.offsetParent && !one.disabled
+            && [...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim()))
+        .map(one => { const [a, b] = [light(rgb(getComputedStyle(one).color)), light(behind(one))];
+            return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), one.textContent.trim().slice(0, 40), one.className]; });
+    return found.sort((a, b) => a[0] - b[0])[0];
 }"""
 
 
-@pytest.fixture
-def lab(tmp_path):
-    with running(tmp_path / "lab") as server:
-        yield server
+class Desk:
+    """The opened notebook: its page, what it complained of, and its two panels."""
+
+    def __init__(self, page, heard, front, jupyter, path):
+        self.page, self.heard, self.front, self.jupyter, self.path = page, heard, front, jupyter, path
+        self.one, self.two = (page.locator(".elumenta-panel").nth(at) for at in (0, 1))
+
+    def shoot(self, name, of=None):
+        shoot(self.page, f"panel-{self.front}-{name}", of)
+
+    def choose(self, panel, category: str, model: str, prompt: str = "", price: str = "") -> None:
+        """Choose it all, and wait for the price."""
+        panel.get_by_role("tab").first.click()
+        panel.get_by_label("Category").first.select_option(category)
+        models = panel.get_by_label("Model", exact=True)
+        option = models.locator("option").filter(has_text=re.compile(rf"^{re.escape(model)}\s")).first
+        option.wait_for(state="attached")
+        models.select_option(option.text_content())
+        if prompt:
+            panel.get_by_label("Prompt", exact=True).fill(prompt)
+        if price:
+            self.priced(panel, price)
+
+    def priced(self, panel, price: str) -> None:
+        panel.locator(".elumenta-price").filter(has_text=re.compile(f"^{price}$")).wait_for()
+
+    def generate(self, panel) -> None:
+        panel.get_by_role("button", name="Generate", exact=True).click()
+
+    def done(self, panel, kind: str = "good") -> str:
+        """What the panel says when it has ended."""
+        notice = panel.locator(f".elumenta-notice.elumenta-{kind}").first
+        notice.wait_for(timeout=60_000)
+        return notice.inner_text()
+
+    def results(self, panel):
+        return panel.locator(".elumenta-gallery > *")
 
 
-def notebook(lab, *cells: str) -> str:
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (OPEN, *cells)])
-    made.metadata["kernelspec"] = KERNEL
-    nbformat.write(made, lab.notebooks / "panels.ipynb")
-    return "panels.ipynb"
+@pytest.fixture(scope="module")
+def desk(front, jupyter, browser):
+    jupyter.theme("light")
+    path = jupyter.place(f"panels-{front}", CELLS)
+    with new_page(browser, width=1280, height=2300) as (page, heard):
+        open_notebook(page, jupyter, front, path)
+        heard.begin()
+        run_all(page)
+        page.locator(".elumenta-price").nth(1).wait_for()
+        yield Desk(page, heard, front, jupyter, path)
+    jupyter.shut_down_kernels()
 
 
-def shoot(page, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"panel-{name}.png")
+@pytest.fixture(autouse=True)
+def _no_complaint(desk):
+    """Not one error in the console, of ours or of anybody, from the first cell on; and nobody asked elsewhere."""
+    yield
+    assert desk.heard.errors == []
+    assert desk.heard.strangers == []
 
 
-def started(page, lab, *cells: str):
-    """The panels of a notebook with these cells, run."""
-    errors: list[str] = []
-    page.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    open_notebook(page, lab, notebook(lab, *cells))
-    run_all(page)
-    page.wait_for_selector(".elumenta-price")
-    page.wait_for_timeout(1500)
-    return page.locator(".elumenta-panel"), errors
+def test_a_text_is_seen_while_it_grows_and_the_click_at_once(desk):
+    desk.choose(desk.one, "Text", "gpt-5", "Why is the sea salt? Three short paragraphs.", "2 tokens")
+    desk.one.evaluate(WATCH)
+    took = desk.one.get_by_role("button", name="Generate", exact=True).evaluate(CLICK)
+    desk.one.locator(".elumenta-growing").wait_for()
+    desk.shoot("1-text-grows", desk.one)
+    said = desk.done(desk.one)
+    grown = desk.page.evaluate("window.grown")
+
+    assert "2 tokens" in said
+    assert len(grown) >= 3
+    assert grown == sorted(grown)
+    assert took < 500, "P8 is 100 ms; two cores are shared here"
 
 
-def choose(panel, category: str, model: str, prompt: str = "") -> None:
-    panel.get_by_label("Category").first.select_option(category)
-    panel.get_by_label("Model", exact=True).select_option(value_of(panel, model))
-    if prompt:
-        panel.get_by_label("Prompt", exact=True).fill(prompt)
-    panel.page.wait_for_timeout(1200)
+def test_a_picture_is_made_for_the_price_that_was_shown(desk):
+    desk.choose(desk.two, "Images", "dall-e-3", "A lighthouse at dawn, watercolour")
+    desk.two.get_by_label("quality").select_option("hd")
+    desk.priced(desk.two, "9 tokens")
+    desk.generate(desk.two)
+    said = desk.done(desk.two)
+    desk.two.locator(".elumenta-gallery img").first.wait_for()
+
+    assert "9 tokens" in said
+    assert min(desk.two.locator(".elumenta-gallery img").evaluate_all(WIDTHS)) > 0
+    assert "%%elumenta image dall-e-3 --quality hd" in desk.two.get_by_label("the same as a cell").inner_text()
+    desk.shoot("2-picture", desk.two)
 
 
-def value_of(panel, slug: str) -> str:
-    """What the list shows for a model: its columns, as soon as they are there."""
-    option = panel.get_by_label("Model", exact=True).locator("option").filter(has_text=slug).first
-    option.wait_for(state="attached")
-    return option.text_content()
+def test_a_film_is_left_found_again_and_plays(desk):
+    desk.choose(desk.two, "Video", "luma-ray2-flash", "The sea at night", "26 tokens")
+    desk.generate(desk.two)
+    stop = desk.two.get_by_role("button", name="Stop waiting")
+    stop.wait_for()
+    desk.two.get_by_text("will still be charged").first.wait_for()
+    desk.shoot("3-film-waits", desk.two)
+    stop.click()
+    assert "It goes on: 26 tokens will still be charged" in desk.done(desk.two, "warn")
+
+    desk.two.get_by_role("tab", name="Unfinished").click()
+    desk.two.get_by_text("1 unfinished call").wait_for()
+    desk.two.get_by_role("button", name="Recover", exact=True).click()
+    film = desk.two.locator(".elumenta-gallery video").first
+    film.wait_for(timeout=60_000)
+    assert film.evaluate(PLAYS) == "plays"
+    desk.shoot("4-film-recovered", desk.two)
+    desk.two.get_by_role("tab", name="Models").click()
+    desk.two.get_by_label("at most").fill("30")
+    desk.page.keyboard.press("Tab")
+    desk.shoot("5-models", desk.two)
 
 
-def generate(panel) -> None:
-    panel.get_by_role("button", name="Generate", exact=True).click()
+def test_errors_are_seen_in_the_panel_and_a_dear_price_takes_a_second_yes(desk):
+    desk.choose(desk.one, "Video", "veo-3.1", "A city from above")
+    desk.one.get_by_label("audio").check()
+    desk.priced(desk.one, "334 tokens")
+    desk.generate(desk.one)
+    yes = desk.one.get_by_role("button", name="Yes, spend 334 tokens")
+    yes.wait_for()
+    desk.shoot("6-dear", desk.one)
+    yes.click()
+    refused = desk.done(desk.one, "bad")
+    desk.shoot("7-over-budget", desk.one)
 
-
-def done(panel, kind: str = "good") -> str:
-    panel.locator(f".elumenta-notice.elumenta-{kind}").first.wait_for(timeout=60_000)
-    panel.page.wait_for_timeout(800)
-    return panel.locator(f".elumenta-notice.elumenta-{kind}").first.inner_text()
-
-
-@pytest.mark.parametrize("theme", THEMES)
-def test_text_grows_pictures_and_films_are_seen_and_a_job_is_left(lab, theme):
-    lab.theme(theme)
-    with browser_page(width=1280, height=1750) as page:
-        panel, errors = started(page, lab, "el.panel('text', model='gpt-5')")
-        shoot(page, f"{theme}-1-open")
-
-        panel.get_by_label("Prompt", exact=True).fill("Why is the sea salt? Three short paragraphs.")
-        took = panel.get_by_role("button", name="Generate", exact=True).evaluate(CLICK)
-        page.wait_for_selector(".elumenta-growing")
-        first = panel.locator(".elumenta-growing").inner_text()
-        shoot(page, f"{theme}-2-growing")
-        text = done(panel)
-        assert "2 tokens" in text
-        assert first
-        assert took < 500, "P8 is 100 ms; two cores are shared here"
-
-        choose(panel, "Images", "dall-e-3", "A lighthouse at dawn, watercolour")
-        panel.get_by_label("quality").select_option("hd")
-        page.wait_for_timeout(1200)
-        assert "9 tokens" in panel.locator(".elumenta-price").inner_text()
-        generate(panel)
-        page.wait_for_selector(".elumenta-gallery img")
-        assert "9 tokens" in done(panel)
-        shoot(page, f"{theme}-3-picture")
-
-        choose(panel, "Video", "luma-ray2-flash", "The sea at night")
-        generate(panel)
-        stop = panel.get_by_role("button", name="Stop waiting")
-        stop.wait_for()
-        panel.get_by_text("will still be charged").first.wait_for()
-        shoot(page, f"{theme}-4-waiting")
-        stop.click()
-        assert "will still be charged" in done(panel, "warn")
-        shoot(page, f"{theme}-5-stopped")
-
-        panel.get_by_role("tab", name="Unfinished").click()
-        recover = panel.get_by_role("button", name="Recover", exact=True)
-        page.wait_for_timeout(800)
-        recover.click()
-        page.wait_for_selector(".elumenta-gallery video", timeout=60_000)
-        played = page.locator(".elumenta-gallery video").first.evaluate(PLAYS)
-        shoot(page, f"{theme}-6-recovered")
-        panel.get_by_role("tab", name="Models").click()
-        page.wait_for_timeout(500)
-        shoot(page, f"{theme}-7-models")
-
-    assert played == "plays"
-    assert [text for text in errors if "elumenta" in text.lower()] == []
-
-
-def test_errors_a_dear_price_a_double_click_and_two_panels(lab):
-    lab.theme("light")
-    with browser_page(width=1280, height=2400) as page:
-        panels, errors = started(page, lab, "el.panel('video', model='veo-3.1')\n", "el.panel('text', model='gpt-5')")
-        dear, text = panels.nth(0), panels.nth(1)
-
-        generate(text)
-        assert "needs a prompt" in done(text, "bad")
-
-        dear.get_by_label("Prompt", exact=True).fill("A city from above")
-        dear.get_by_label("audio").check()
-        page.wait_for_timeout(1200)
-        generate(dear)
-        yes = dear.get_by_role("button", name="Yes, spend 334 tokens")
-        yes.wait_for()
-        shoot(page, "dear-and-error")
-        yes.click()
-        refused = done(dear, "bad")
-
-        text.get_by_label("Prompt", exact=True).fill("Why is the sea salt?")
-        text.get_by_role("button", name="Generate", exact=True).dblclick()
-        done(text)
-        page.wait_for_timeout(1500)
-        results = text.locator(".elumenta-gallery > *").count()
-        shoot(page, "two-panels")
+    desk.choose(desk.one, "Text", "gpt-5", price="2 tokens")
+    desk.one.get_by_label("Prompt", exact=True).fill("")
+    desk.generate(desk.one)
+    desk.one.get_by_text("needs a prompt").wait_for()
 
     assert "BudgetExceeded" in refused
-    assert results == 1
-    assert [text for text in errors if "elumenta" in text.lower()] == []
+    assert "Nothing was charged" in refused
+    assert desk.one.get_by_role("alert").count() == 1
 
 
-def test_a_narrow_panel_fits_and_works_by_keyboard(lab):
-    lab.theme("light")
-    with browser_page(width=1280, height=1900) as page:
-        panel, _errors = started(page, lab, "el.panel('image', model='dall-e-3')")
+def test_two_panels_buy_at_the_same_time_and_a_second_click_buys_nothing(desk):
+    desk.choose(desk.one, "Text", "gpt-5", "Why is the sky blue?", "2 tokens")
+    desk.choose(desk.two, "Video", "kling-v2.1", "A small boat", "26 tokens")
+    before = [desk.results(panel).count() for panel in (desk.one, desk.two)]
+    desk.two.get_by_role("button", name="Generate", exact=True).dblclick()
+    desk.two.locator("progress").wait_for()
+    desk.one.get_by_role("button", name="Generate", exact=True).dblclick()
+    text = desk.done(desk.one)
+    film_runs = desk.two.locator("progress").count()
+    desk.shoot("8-two-panels")
+    film = desk.done(desk.two)
+    desk.page.wait_for_timeout(1000)
+
+    assert film_runs == 1
+    assert ["2 tokens" in text, "26 tokens" in film] == [True, True]
+    assert [desk.results(panel).count() for panel in (desk.one, desk.two)] == [n + 1 for n in before]
+
+
+def test_while_a_cell_runs_the_panel_says_that_clicks_wait_and_of_three_one_buys_after_it(desk):
+    desk.choose(desk.one, "Text", "gpt-5", "Why is grass green?", "2 tokens")
+    before = desk.results(desk.one).count()
+    said = desk.one.evaluate(WAITS)
+    asleep = (desk.jupyter.notebooks / desk.path).with_name("asleep")
+    asleep.touch()
+    try:
+        run_cell(desk.page, CELLS.index(NAP))
+        desk.page.wait_for_function(f"() => ({WAITS})(document.querySelector('.elumenta-panel')) !== ''")
+        told = desk.one.evaluate(WAITS)
+        for _click in range(3):
+            desk.generate(desk.one)
+        desk.shoot("9-busy-kernel", desk.one)
+        meanwhile = desk.results(desk.one).count()
+    finally:
+        asleep.unlink()
+    desk.one.locator("progress").wait_for()
+    desk.done(desk.one)
+    desk.page.wait_for_timeout(1000)
+
+    assert said == ""
+    assert "clicks wait until it has ended" in told
+    assert meanwhile == before
+    assert desk.results(desk.one).count() == before + 1
+    assert desk.one.evaluate(WAITS) == ""
+
+
+def test_everything_has_a_name_and_a_narrow_panel_fits_and_is_used_by_keyboard_alone(desk):
+    page, panel = desk.page, desk.two
+    desk.choose(panel, "Images", "dall-e-3", price="5 tokens")
+    assert desk.one.evaluate(NAMELESS) + panel.evaluate(NAMELESS) == []
+    size = page.viewport_size
+    if desk.front == "lab":
         page.keyboard.press("Control+b")  # the file browser away
-        page.set_viewport_size({"width": 560, "height": 1900})
-        page.wait_for_timeout(800)
-        wide = panel.evaluate("panel => [panel.scrollWidth, panel.clientWidth]")
-        panel.get_by_label("Prompt", exact=True).click()
-        page.keyboard.type("a cat")
-        for _ in range(30):
-            page.keyboard.press("Tab")
-            focused = page.evaluate("document.activeElement.textContent")
-            if focused == "Generate":
-                break
-        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        shoot(page, "narrow")
-        page.keyboard.press("Enter")
-        done(panel)
-        shoot(page, "narrow-done")
+    page.set_viewport_size({"width": 560, "height": 2600})
+    page.wait_for_timeout(500)
+    wide = panel.evaluate("panel => [panel.scrollWidth, panel.clientWidth]")
+    panel.get_by_label("Prompt", exact=True).fill("")
+    panel.get_by_label("Prompt", exact=True).click()
+    page.keyboard.type("a cat")
+    outlines = {}
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        focused, outline = page.evaluate(
+            "[document.activeElement.textContent, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        outlines[page.evaluate("document.activeElement.outerHTML.slice(0, 80)")] = outline
+        if focused == "Generate":
+            break
+    desk.shoot("10-narrow", panel)
+    page.keyboard.press("Enter")
+    done = desk.done(panel)
+    page.set_viewport_size(size)
+    if desk.front == "lab":
+        page.keyboard.press("Control+b")
 
     assert focused == "Generate"
-    assert outline == "solid"
+    assert {name: outline for name, outline in outlines.items() if outline != "solid"} == {}
+    assert len(outlines) >= 10
     assert wide[0] <= wide[1] + 1
+    assert "5 tokens" in done
 
 
-def test_a_notebook_opened_without_its_kernel_shows_the_last_state(lab):
-    lab.theme("light")
-    with browser_page(width=1280, height=1500) as page:
-        panel, _errors = started(page, lab, "el.panel('image', model='photon-flash')")
-        panel.get_by_label("Prompt", exact=True).fill("A small boat")
-        page.wait_for_timeout(1000)
-        generate(panel)
-        done(panel)
-        assert page.locator(".elumenta-still:visible").count() == 0
-        page.locator("#jp-MainMenu").get_by_text("File", exact=True).click()
-        page.get_by_text("Save Notebook", exact=True).click()
-        page.wait_for_timeout(1500)
-    copy = lab.notebooks / "colleague.ipynb"
-    shutil.copy(lab.notebooks / "panels.ipynb", copy)  # a copy has no signature: it is not trusted
-    saved = nbformat.read(copy, as_version=4)
-    for session in json.loads(lab._api("GET", "sessions")):
-        lab._api("DELETE", f"sessions/{session['id']}")
+def test_in_the_dark_every_word_can_be_read(desk):
+    desk.choose(desk.one, "Text", "gpt-5", price="2 tokens")
+    light = desk.one.evaluate(CONTRAST)
+    menu(desk.page, "Settings", "Theme", "JupyterLab Dark")
+    desk.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+    desk.page.wait_for_timeout(500)
+    dark = [panel.evaluate(CONTRAST) for panel in (desk.one, desk.two)]
+    desk.shoot("11-dark-one", desk.one)
+    desk.shoot("12-dark-two", desk.two)
+    menu(desk.page, "Settings", "Theme", "JupyterLab Light")
+    desk.page.wait_for_selector("body[data-jp-theme-light=true]", state="attached")
+
+    for least in (light, *dark):
+        assert least[0] >= 4.5, least
+
+
+def test_a_notebook_opened_without_its_kernel_shows_the_last_state(desk, browser):
+    desk.choose(desk.two, "Images", "dall-e-3", "A small boat", "5 tokens")
+    desk.generate(desk.two)
+    desk.done(desk.two)
+    assert desk.page.locator(".elumenta-still:visible").count() == 0
+    desk.page.wait_for_timeout(1500)  # the still picture follows
+    save(desk.page)
+    copy = desk.jupyter.copy(desk.path)
+    saved = nbformat.read(desk.jupyter.notebooks / copy, as_version=4)
+    desk.jupyter.shut_down_kernels()
     seen = {}
-    for name in ("colleague.ipynb", "panels.ipynb"):
-        with browser_page(width=1280, height=1100) as page:
-            open_notebook(page, lab, name)
-            page.wait_for_timeout(2500)
-            shoot(page, f"no-kernel-{name.removesuffix('.ipynb')}")
-            seen[name] = page.locator(".jp-OutputArea-output:visible").all_inner_texts()
-            pictures = page.locator(".jp-OutputArea-output img").evaluate_all("all => all.map(one => one.naturalWidth)")
+    for path in (copy, desk.path):
+        with new_page(browser, width=1280, height=1700) as (page, _heard):
+            open_notebook(page, desk.jupyter, desk.front, path)
+            page.locator(".elumenta-still").first.wait_for()
+            page.wait_for_timeout(1500)
+            seen[path] = "\n".join(page.locator(".jp-OutputArea-output:visible").all_inner_texts())
+            pictures = page.locator(".jp-OutputArea-output img").evaluate_all(WIDTHS)
+            shoot(page, f"panel-{desk.front}-13-no-kernel-{'untrusted' if path == copy else 'trusted'}")
             assert pictures
             assert min(pictures) > 0
 
-    for texts in seen.values():
-        everything = "\n".join(texts)
-        assert "The panel as it was" in everything
-        assert "Done · 1 token" in everything
+    for everything in seen.values():
+        assert everything.count("The panel as it was") == 2
+        assert "Done · 5 tokens" in everything
         assert "model not found" not in everything
     assert sum(len(str(out)) for cell in saved.cells for out in cell.outputs) < 400 * 1024

@@ -36,7 +36,7 @@ def test_every_parameter_has_a_labelled_control_that_says_nothing_until_it_is_to
             assert param.parse(control.read()) == choice
 
 
-def test_a_slider_moved_back_to_the_default_says_nothing():
+def test_a_number_put_back_to_the_default_says_nothing():
     speed = next(param for param in catalog().categories["tts"].params if param.name == "speed")
     control = control_of(speed, {})
     control.widget.value = 1.5
