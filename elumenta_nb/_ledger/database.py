@@ -345,7 +345,8 @@ class Database:
 
     def _migrate(self, connection: Any) -> None:
         cursor = connection.cursor()
-        while True:
+        # Who connects anew does not wait for all who write: it looks first.
+        while not (self.remote and self._migrated(cursor) == VERSION):
             cursor.execute(self._words["begin_alone"])
             try:
                 number = self._migrated(cursor)

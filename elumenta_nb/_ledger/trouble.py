@@ -20,7 +20,7 @@ def of_driver(error: BaseException) -> bool:
 
 def trouble(error: BaseException, *, where: str, busy_s: float, secret: str, spent: Spent) -> LedgerError:
     """What a driver's or the system's error means for the person, and what to do about it."""
-    name = getattr(error, "sqlite_errorname", "") or ""
+    name = getattr(error, "sqlite_errorname", "") or getattr(error, "sqlstate", "") or ""
     elsewhere = _("Set ELUMENTA_HOME to a folder that can be written, or ELUMENTA_LEDGER_URL to another database.")
     for prefixes, message, hint in (
         (
@@ -31,19 +31,24 @@ def trouble(error: BaseException, *, where: str, busy_s: float, secret: str, spe
             + _("A new ledger is made then, and %elumenta recover lists what the account has spent."),
         ),
         (
-            ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"),
+            ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "25006"),
             _("The ledger {where} cannot be written.").format(where=where),
             elsewhere,
         ),
         (
-            ("SQLITE_FULL",),
+            ("SQLITE_FULL", "53100"),
             _("There is no room left on the disk of the ledger {where}.").format(where=where),
             _("Free some space.") + "\n" + elsewhere,
         ),
         (
-            ("SQLITE_BUSY", "SQLITE_LOCKED"),
+            ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03"),
             _("Another program has held the ledger {where} for {time}.").format(where=where, time=span(busy_s)),
             _("Close the program that has it open (a database browser, a backup), then run the cell again."),
+        ),
+        (
+            ("42501",),
+            _("The user of the ledger {where} may not make or change its tables.").format(where=where),
+            _("Whoever administers the server allows it: {line}").format(line="GRANT ALL ON SCHEMA public TO …"),
         ),
     ):
         if name.startswith(prefixes):
@@ -54,6 +59,13 @@ def trouble(error: BaseException, *, where: str, busy_s: float, secret: str, spe
     why = str(error).strip().partition("\n")[0]
     if secret:
         why = why.replace(secret, "***")
+    if type(error).__module__.partition(".")[0] == "psycopg" and not name:  # no code: nobody answered, or let us in
+        why = why.rpartition("failed: ")[2].removeprefix("FATAL:").strip()
+        return LedgerError(
+            _("The server of the ledger {where} cannot be used: {why}.").format(where=where, why=why.rstrip(".")),
+            hint=_("Look at ELUMENTA_LEDGER_URL and at the server, or unset it: the ledger is then on this machine."),
+            spent=spent,
+        )
     return LedgerError(
         _("The ledger {where} cannot be used: {why}.").format(where=where, why=why.rstrip(".")),
         hint=_("%elumenta doctor says more."),
