@@ -67,11 +67,33 @@ def open_at_once(url: str, at: float) -> None:
         ledger.reserve([intent()])
 
 
+def once(url: str, at: float, threads: int, keys: int) -> None:
+    """Many ask for the same few keys at the same moment; says the rows that were made here."""
+    made: list[int] = []
+
+    def work() -> None:
+        for number in range(keys):
+            (answer,) = ledger.reserve([intent(once=f"row {number}")])
+            if isinstance(answer, int):
+                made.append(answer)
+
+    with Ledger(url) as ledger:
+        running = [threading.Thread(target=work) for _ in range(threads)]
+        time.sleep(max(at - time.time(), 0))
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+    sys.stdout.write("".join(f"{row}\n" for row in made))
+
+
 if __name__ == "__main__":
     what, address, *numbers = sys.argv[1:]
     if what == "race":
         race(address, *map(int, numbers))
     elif what == "spend":
         spend_until_killed(address)
+    elif what == "once":
+        once(address, float(numbers[0]), *map(int, numbers[1:]))
     else:
         open_at_once(address, float(numbers[0]))

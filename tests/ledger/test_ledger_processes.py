@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from ledger_making import HERE, LIVE, intent
 
 from elumenta_nb._ledger import Ledger, Where
@@ -30,12 +31,11 @@ def finished(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def test_processes_and_threads_never_overrun_a_budget(tmp_path):
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with Ledger(url) as ledger:
+def test_processes_and_threads_never_overrun_a_budget(place):
+    with Ledger(place) as ledger:
         for per in ("notebook", "day", "month"):
             ledger.set_budget(1500, per=per, account="7", api=LIVE, origin=HERE)
-        racing = [start("race", url, 4, 25, seed) for seed in range(4)]
+        racing = [start("race", place, 4, 25, seed) for seed in range(4)]
         most = 0
         while any(process.poll() is None for process in racing):
             most = max(most, *(state.used for state in ledger.budgets()))
@@ -50,8 +50,21 @@ def test_processes_and_threads_never_overrun_a_budget(tmp_path):
         assert (calls, tokens, held) == (400 - refused, states[0].spent, 0)
 
 
-def test_kernels_that_start_together_make_one_ledger(tmp_path):
-    url = f"sqlite:///{tmp_path / 'home' / 'ledger.db'}"
+def test_processes_that_ask_for_one_key_get_one_row(place):
+    moment = time.time() + 1.5
+    racing = [start("once", place, moment, 4, 12) for _ in range(4)]
+    granted = [line for process in racing for line in finished(process).split()]
+    with Ledger(place) as ledger:
+        rows = ledger.open_calls()
+        assert len(rows) == 12
+        assert sorted(granted, key=int) == [str(row.id) for row in rows]
+        assert ledger.check() == []
+
+
+@pytest.mark.parametrize("where", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_kernels_that_start_together_make_one_ledger(tmp_path, where, request):
+    file = f"sqlite:///{tmp_path / 'home' / 'ledger.db'}"
+    url = file if where == "sqlite" else request.getfixturevalue("postgres").schema()
     moment = time.time() + 1.5
     starting = [start("open", url, moment) for _ in range(6)]
     for process in starting:
@@ -62,14 +75,13 @@ def test_kernels_that_start_together_make_one_ledger(tmp_path):
         assert ledger.check() == []
 
 
-def test_kill_9_loses_no_row_that_was_promised(tmp_path):
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+def test_kill_9_loses_no_row_that_was_promised(place):
     dice = random.Random(7)
-    with Ledger(url) as ledger:
+    with Ledger(place) as ledger:
         ledger.set_budget(10**6, per="month", account="7", api=LIVE, origin=HERE)
     promised: dict[int, str] = {}
     for _ in range(10):
-        process = start("spend", url)
+        process = start("spend", place)
         assert process.stdout is not None
         first = process.stdout.readline()
         time.sleep(dice.uniform(0.0, 0.06))
@@ -80,7 +92,7 @@ def test_kill_9_loses_no_row_that_was_promised(tmp_path):
             word, number = line.split()
             promised[int(number)] = word
     assert len(promised) > 10
-    with Ledger(url) as ledger:
+    with Ledger(place) as ledger:
         assert ledger.check() == []
         held = spent = 0
         for number, word in promised.items():
