@@ -39,6 +39,7 @@ class Mapping(Calling):
         tag: str | None = None,
         dry_run: bool = False,
         progress: bool = True,
+        scheduler: Any = None,
         **options: Any,
     ) -> Any:
         """Ask a model for every row: a frame under the same index with `out`, `tokens`, `status`, `error`, `call_id`.
@@ -48,6 +49,7 @@ class Mapping(Calling):
         all rows. `budget` is what this map may spend, over all its runs; with it or `max_price` (of this run) the price
         is consented to. ``dry_run=True`` gives the `Plan` and buys nothing. What is stored or paid is never bought
         again: run it again for the rest. Rows that fail keep their place; ``on_error="raise"`` stops at the first.
+        `scheduler` is the `Client` of a Dask cluster whose workers do it, all against one ledger and one budget.
 
         Raises `BadParam`, `PriceAboveMax`, `ConfirmPrice` before anything is sent.
         """
@@ -67,7 +69,8 @@ class Mapping(Calling):
         made = plan_map(self, data, spec, budget=budget, max_price=max_price, concurrency=concurrency)
         if dry_run:
             return made.plan
+        crew = None if scheduler is None else made.crew(self, scheduler, concurrency=concurrency, on_error=on_error)
         consent(made.plan, budget=budget, max_price=max_price, confirm_above=self.settings.confirm_above)
         self.last_map = made
-        run_map(made, budget=budget, concurrency=concurrency, on_error=on_error, progress=progress)
+        run_map(made, budget=budget, concurrency=concurrency, on_error=on_error, progress=progress, crew=crew)
         return made.frame

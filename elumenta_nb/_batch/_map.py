@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from elumenta_nb._generation import Services
     from elumenta_nb._values import Origin
 
+    from ._cluster import Crew
     from ._gate import Gate
     from ._plan import Plan, Survey
     from ._spec import Spec
@@ -162,7 +163,13 @@ class Map:
 
     def __init__(self, prepared: Prepared) -> None:
         self._prepared = prepared
-        self._runner: Runner | None = None
+        self._runner: Runner | Crew | None = None
+
+    def crew(self, session: Buying, scheduler: Any, *, concurrency: int, on_error: str) -> Crew:
+        """The workers of a Dask cluster that are to see it through. Raises `BadParam` where `scheduler` is no client of one."""
+        from ._cluster import Crew, client_of
+
+        return Crew(self._prepared, session, client_of(scheduler), concurrency=concurrency, on_error=on_error)
 
     @property
     def plan(self) -> Plan:
@@ -286,13 +293,21 @@ def consent(plan: Plan, *, budget: int | None, max_price: int | None, confirm_ab
         )
 
 
-def run_map(made: Map, *, budget: int | None, concurrency: int, on_error: str, progress: bool) -> None:
-    """Run a planned map to its end. Raises `KeyboardInterrupt` after saying what is kept, and with ``raise`` the first error."""
+def run_map(
+    made: Map, *, budget: int | None, concurrency: int, on_error: str, progress: bool, crew: Crew | None = None
+) -> None:
+    """Run a planned map to its end. Raises `KeyboardInterrupt` after saying what is kept, and with ``raise`` the first error.
+
+    `crew` are a cluster's workers, where these see it through.
+    """
     if on_error not in ("keep", "raise"):
         raise BadParam(_("on_error= is one of {names}.").format(names="keep, raise"))
     prepared = made._prepared  # noqa: SLF001 - one concern in a class and a function
     services, plan, sheet = prepared.services, prepared.plan, prepared.sheet
     spec = prepared.rows.spec
+    work = plan.to_buy or plan.open or plan.paid
+    if crew is not None and work:
+        crew.muster()
     if budget is not None and services.api:
         origin = replace(here(), map_id=plan.map_id)
         services.ledger.set_budget(
@@ -304,12 +319,16 @@ def run_map(made: Map, *, budget: int | None, concurrency: int, on_error: str, p
             title=spec.title,
         )
     prepared.restore()
-    runner = made._runner = prepared.runner(concurrency=concurrency, on_error=on_error)  # noqa: SLF001 - as above
-    show = Show(sheet, runner, quiet=not progress)
+    runner = made._runner = crew or prepared.runner(concurrency=concurrency, on_error=on_error)  # noqa: SLF001 - as above
+    show = Show(sheet if crew is None else crew.board, runner, quiet=not progress)
     began = time.monotonic()
     try:
-        if prepared.plan.to_buy or prepared.plan.open or prepared.plan.paid:
+        if not work:
+            pass
+        elif isinstance(runner, Runner):
             runtime.run(lambda _emit: runner.run(), show)
+        else:
+            runner.run(show)
     except BaseException:
         runner.stop(_("stopped by you"))
         raise

@@ -71,7 +71,7 @@ class Rows:
         self.index = frame.index
         self.base = base
         self._frame = frame
-        self._origin = origin
+        self.origin = origin
         self._template = Template(spec.template or "")
         self._columns: dict[Any, list[Any]] = {}
         self._nulls: dict[Any, frozenset[int]] = {}
@@ -137,6 +137,12 @@ class Rows:
             raise Refused(_("{column} is empty").format(column=name))
         return self._columns[name][i]
 
+    def part(self, positions: list[int]) -> pd.DataFrame:
+        """These rows, with the columns that the calls are made of."""
+        whole = ROW in self._template.names and ROW not in self._frame.columns
+        frame = self._frame if whole else self._frame[list(self._columns)]
+        return frame.iloc[positions]
+
     def at(self, i: int) -> Asked:
         """The call of a row. Raises `Refused` where it cannot be asked, `BadParam` where it is wrong."""
         params, inputs, resolved, kind = self._checked_params(i)
@@ -156,7 +162,7 @@ class Rows:
             inputs=inputs,
             reuse="all",  # what is bought is stored
             fresh=self.spec.reuse == "off",
-            origin=self._origin,
+            origin=self.origin,
         )
         return Asked(call, resolved, kind)
 

@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from elumenta_nb._receipt import said
 from elumenta_nb._surroundings import here
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from elumenta_nb._progress import Front
     from elumenta_nb._values import Event
 
-    from ._runner import Runner
-    from ._sheet import Sheet
+    from ._sheet import Tally
 
 __all__ = ["Show"]
 
@@ -31,13 +30,37 @@ PATIENCE_S: Final = 0.4  # a map that is done by then shows only what it left
 WINDOW_S: Final = 20.0  # of the rate
 
 
+class Counted(Protocol):
+    """What counts: a sheet, or that of a cluster."""
+
+    @property
+    def done(self) -> int: ...
+
+    def brief(self) -> Tally: ...
+
+
+class Waits(Protocol):
+    @property
+    def waits_s(self) -> float: ...
+
+
+class Running(Protocol):
+    """What says why nothing is sent: a runner, or a cluster's workers."""
+
+    @property
+    def gate(self) -> Waits: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
 class Show:
     """Draws at most five times a second, on the thread that waits. `quiet` shows nothing at all."""
 
     def __init__(
         self,
-        sheet: Sheet,
-        runner: Runner,
+        sheet: Counted,
+        runner: Running,
         *,
         quiet: bool = False,
         front: Front | None = None,
