@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from ._client import TransportFactory
     from ._engine import Engine
     from ._generation import Services
     from ._ledger import Ledger
@@ -38,6 +39,7 @@ class Wiring:
 
     sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # a seam: tests wait less
     grace_s: ClassVar[float | None] = None  # another: as `Services.grace_s`
+    transport: ClassVar[TransportFactory | None] = None  # another: as the client's `transport_factory`
 
     def __init__(self, **settings: Any) -> None:
         self._arguments = settings = hidden(settings)
@@ -95,7 +97,12 @@ class Wiring:
         base_url, key, api = self._settings.base_url, self._settings.api_key, self.api_name()
         if where == "sandbox":
             base_url, key = self.sandbox_at()
-        client = Client(base_url=base_url, key=key or _no_key, request_form=self._settings.request_form)
+        client = Client(
+            base_url=base_url,
+            key=key or _no_key,
+            request_form=self._settings.request_form,
+            transport_factory=type(self).transport,
+        )
         ledger = self.ledger()
         services = Services(
             client=client,

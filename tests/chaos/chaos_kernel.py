@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 from chaos_mix import AROUND, KINDS, POST, PROMPTS, SENT, STT, drawn, recording
-from chaos_sessions import Hasty
+from chaos_sessions import TRANSPORTS
 
 from elumenta_nb._errors import ElumentaError
 from elumenta_nb._session import Session
@@ -58,7 +58,8 @@ class Kernel:
         self.folder = Path(facts["home"]) / f"kernel-{number}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sound = recording(self.folder)
-        self.session: Session = Hasty(api_key=facts["key"], base_url=facts["url"], home=facts["home"])
+        kind = TRANSPORTS[facts["transport"]]
+        self.session: Session = kind(api_key=facts["key"], base_url=facts["url"], home=facts["home"])
         self.session.start_in(self.folder)
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self.told: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from typing import Any
 from chaos_books import compared, healthy
 from chaos_mix import JOB, PICTURE_JOB
 from chaos_race import ACCOUNT, API, place
-from chaos_sessions import Later
+from chaos_sessions import TRANSPORTS, Later
 
 from elumenta_nb._errors import ElumentaError
 from elumenta_nb._ledger import Ledger, Where
@@ -111,6 +111,7 @@ def storm(
                 "home": str(home),
                 "seed": f"{seed}/{dialect}",
                 "kernel": n,
+                "transport": list(TRANSPORTS)[n % len(TRANSPORTS)],
                 "threads": threads,
                 "calls": share,
                 "faults": faults,
@@ -120,7 +121,11 @@ def storm(
         ]
         kernels(facts, within_s)
         stormed_s = time.monotonic() - began
-        told = [call for fact in facts for call in json.loads(Path(fact["says"]).read_text(encoding="utf-8"))]
+        told = [
+            {**call, "transport": fact["transport"]}
+            for fact in facts
+            for call in json.loads(Path(fact["says"]).read_text(encoding="utf-8"))
+        ]
         server.faults.clear()
         session = Later(api_key=server.api_key, base_url=server.url, home=home)
         unfinished = len(session.jobs())
@@ -152,6 +157,7 @@ def storm(
         "told otherwise": wrong,
         "outcomes": dict(Counter(call.get("error", "completed") for call in told).most_common()),
         "faults": dict(Counter(call["fault"] for call in told).most_common()),
+        "by transport": {name: sum(call["count"] for call in told if call["transport"] == name) for name in TRANSPORTS},
         "storm_s": round(stormed_s, 1),
         "seconds": round(time.monotonic() - began, 1),
     }
@@ -169,9 +175,10 @@ def race_of_ledgers(
     threads: int = 64,
     limit: int = 60,
     within_s: float = 3600,
+    url: str = "",
 ) -> dict[str, Any]:
     """R1 at the ledger: in each round all threads of all processes ask at once for what only some can get."""
-    url = f"sqlite:///{folder / 'ledger.db'}"
+    url = url or f"sqlite:///{folder / 'ledger.db'}"
     began = time.monotonic()
     fullest = over = held = done = 0
 
@@ -225,6 +232,16 @@ def race_of_ledgers(
             "drift": [drift.name for drift in ledger.check()],
             "seconds": round(time.monotonic() - began, 1),
         }
+
+
+def race_on_a_server(folder: Path, *, url: str = "", **facts: Any) -> dict[str, Any]:
+    """R1 at a ledger in PostgreSQL: in the database of `url`, else on a server of its own that commits durably."""
+    if url:
+        return race_of_ledgers(folder, url=url, **facts)
+    from postgres_server import Server
+
+    with Server(durable=True) as server:
+        return race_of_ledgers(folder, url=server.database(), **facts)
 
 
 def race_of_sessions(
@@ -290,6 +307,7 @@ def deaths(
             "home": str(home),
             "seed": f"{seed}/{dialect}",
             "kernel": 0,
+            "transport": "own",
             "threads": threads,
             "kills": kills,
             "after": after,

@@ -31,6 +31,7 @@ def test_a_storm_of_faults_leaves_a_ledger_that_equals_the_account(tmp_path: Pat
     assert figures["told otherwise"] == []
     assert figures["charged"] > 0
     assert figures["adopted"] > 0, "the storm was too quiet to prove anything"
+    assert set(figures["by transport"].values()) == {48}, "each way out has its half"
 
 
 def test_threads_of_many_processes_never_overrun_a_budget(tmp_path: Path):
