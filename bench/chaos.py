@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
-sys.path.insert(0, str(ROOT / "tests" / "chaos"))
+sys.path[:0] = [str(ROOT / "tests" / "chaos"), str(ROOT / "tests" / "postgres")]
 
 import chaos_runs  # noqa: E402 - the machinery lives with its tests
 
@@ -51,7 +51,9 @@ def in_a_folder(run: Any, **facts: Any) -> dict[str, Any]:
         return run(Path(folder), **facts)
 
 
-def plan(calls: int, rounds: int, kills: int, seed: int, within_s: float) -> list[tuple[str, str, Any, dict[str, Any]]]:
+def plan(
+    calls: int, rounds: int, kills: int, seed: int, within_s: float, ledger_url: str
+) -> list[tuple[str, str, Any, dict[str, Any]]]:
     half: dict[str, Any] = {"calls": calls // 2, "seed": seed}
     dying: dict[str, Any] = {"kills": kills // 2, "seed": seed}
     return [
@@ -60,6 +62,12 @@ def plan(calls: int, rounds: int, kills: int, seed: int, within_s: float) -> lis
             "ledgers",
             chaos_runs.race_of_ledgers,
             {"rounds": rounds, "seed": seed, "within_s": within_s},
+        ),
+        (
+            "R1 at a ledger in PostgreSQL",
+            "ledgers",
+            chaos_runs.race_on_a_server,
+            {"rounds": rounds, "seed": seed, "within_s": within_s, "url": ledger_url},
         ),
         ("R2, first family", "storm", chaos_runs.storm, {**half, "dialect": "a"}),
         ("R2, second family", "storm", chaos_runs.storm, {**half, "dialect": "b"}),
@@ -92,6 +100,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1_000)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--within", type=float, default=3600, help="seconds for the races at the ledger")
+    parser.add_argument("--ledger-url", default="", help="an empty PostgreSQL database instead of a server of its own")
     parser.add_argument("--only", default="", help="runs whose name begins so, e.g. R2")
     given = parser.parse_args()
     command = " ".join(["python -m bench.chaos", *sys.argv[1:]])
@@ -100,7 +109,9 @@ def main() -> int:
     with ThreadPoolExecutor(3) as pool:  # they wait most of the time
         waiting = {
             name: (run, pool.submit(in_a_folder, function, **facts))
-            for name, run, function, facts in plan(given.calls, given.rounds, given.kills, given.seed, given.within)
+            for name, run, function, facts in plan(
+                given.calls, given.rounds, given.kills, given.seed, given.within, given.ledger_url
+            )
             if name.startswith(given.only)
         }
         for name, (run, future) in waiting.items():
