@@ -28,7 +28,7 @@ from elumenta_nb._parser import parse
 from elumenta_nb._verbs import VERBS
 
 ASKS = {"%elumenta login"}  # cells that ask a person for a key: their lines are parsed
-LANGUAGES = {"", "python", "bash", "text", "yaml", "toml", "json"}
+LANGUAGES = {"", "python", "bash", "sh", "text", "yaml", "toml", "ini", "json"}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 BINARIES = Path(sys.executable).parent
 
@@ -135,7 +135,7 @@ def settings_and_words(command):
     while words and re.match(r"[A-Z_]+=", words[0]):
         name, _, value = words.pop(0).partition("=")
         settings[name] = value
-    return settings, words
+    return settings, [words[0].removeprefix(".venv/bin/"), *words[1:]]
 
 
 def commands():
@@ -177,7 +177,7 @@ def test_a_step_of_ci_is_a_command_of_these(command):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder as the pages have it: the notebooks, what they stored, and the postcard of the page on papermill."""
+    """A folder as the pages have it: the notebooks, what they stored, the rules for nbval, the postcard for papermill."""
     here = tmp_path / "folder"
     shutil.copytree(ROOT / "notebooks", here)
     first, *rest = cells_of("docs/howto/papermill.md")
@@ -185,6 +185,8 @@ def folder(tmp_path):
     made.cells = [nbformat.v4.new_code_cell(cell.body.rstrip()) for cell in (first, *rest)]
     made.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(made, here / "postcard.ipynb")
+    [rules] = [block for block in blocks_of("docs/howto/ci.md") if block.language == "ini"]
+    (here / "sanitize.cfg").write_text(rules.body, encoding="utf-8")
     return here
 
 
