@@ -167,7 +167,7 @@ class _Watch:
         line = self._record.line(Subject(model=_("unfinished calls"), typical_s=(1, 180)), time.monotonic())
         if line != self._shown:
             self._shown = line
-            self._stage.put("jobs", lambda: self._say(progress(line, "", None)))
+            self._stage.do(lambda: self._say(progress(line, "", None)))
 
 
 def _told(error: BaseException) -> str:
@@ -187,12 +187,15 @@ class JobsPanel:
 
     def __init__(self, session: Callable[[], Session], front: Shell | None) -> None:
         self._front = front
-        stage = Stage(front.loop() if front is not None else None, self._failed)
+        self._stage = stage = Stage(front.loop() if front is not None else None, self._failed)
         self._still = Still(self._picture)
-        self.jobs = Jobs(session, stage, changed=self._still.update, listed=self._still.update)
+        self.jobs = Jobs(session, stage, changed=self._follow, listed=self._follow)
         self.widget: Any = widgets.VBox([widgets.HTML(style(self._still.name)), self.jobs.box])
         self.widget.add_class("elumenta-panel")
         self.jobs.refresh()
+
+    def _follow(self) -> None:
+        self._stage.keep(self._still.update)
 
     def _failed(self, error: Exception) -> None:
         self.jobs.status.value = _told(error)

@@ -1,7 +1,7 @@
 """PURE. How panels look: their style sheet and the small pieces of HTML in them. Everything from outside is escaped.
 
-Colours are the theme's own variables; a state is always said in words as well. That a click waits for a running cell
-cannot be said by the kernel, which is busy: the style sheet says it, by the state the front end shows itself.
+Colours are the theme's own variables; a state is always said in words as well. That a click may wait for a running
+cell cannot be said by the kernel, which is busy: the style sheet says it, by the state the front end shows itself.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ CSS: Final = """
 
 def style(still: str) -> str:
     """The style sheet of a live panel; it hides the still picture of itself that stands below."""
-    waits = _("A cell is running: clicks wait until it has ended.")
+    waits = _("A cell is running: a click may wait until it has ended.")
     said = f'.elumenta-panel {{ --elumenta-waits: "{waits}"; }}'
     child = f".jp-OutputArea-child:has(.{still})"
     hidden = f".{still}, {child}, {child} + .jp-OutputArea-child {{ display: none !important; }}" if still else ""

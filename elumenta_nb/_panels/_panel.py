@@ -163,7 +163,7 @@ class Panel:
         if self.cell.value != value:
             self.cell.value = value
         self.generate.disabled = self.purchase.is_busy or self.line.price is None
-        self._later.ask(lambda _is_last: self._stage.do(self._still.update))
+        self._later.ask(lambda _is_last: self._stage.keep(self._still.update))
 
     def _use(self, slug: str) -> None:
         self.form.use(slug)
@@ -244,10 +244,10 @@ class Panel:
                 self.stop.description = label
             self.status.value = progress(line, at_risk, share)
 
-        self._stage.put("running", change)
+        self._stage.do(change)
 
     def _text(self, text: str) -> None:
-        self._stage.put("text", lambda: self.gallery.write(text))
+        self._stage.do(lambda: self.gallery.write(text))
 
     def _ended(self, outcome: Outcome) -> None:
         self._stage.do(lambda: self._finish(outcome))
@@ -282,7 +282,7 @@ class Panel:
         self.form.offer()
         self.line.refresh()
         self.jobs.refresh()
-        self._still.update()
+        self._stage.keep(self._still.update)
 
     def _bind(self, results: Sequence[Result]) -> None:
         """Keep what was made under its name: one result, or the list of several, as a cell does."""

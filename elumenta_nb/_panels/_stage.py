@@ -1,6 +1,7 @@
-"""Where widgets are changed: on the kernel's own loop, whichever thread wants it; without one at once, one by one.
+"""Where widgets are changed: on whichever thread wants it, one change at a time, also while a cell keeps the kernel busy.
 
-A handler that fails says so in the panel: a front end would bury it in a log.
+Handlers come on the kernel's main thread or, where the front end asks for it, on that of a subshell. What the notebook
+keeps waits for the kernel's own loop. A handler that fails says so in the panel: a front end would bury it in a log.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
 __all__ = ["Latest", "Stage"]
 
@@ -24,39 +25,31 @@ class Stage:
         self._failed = failed
         self._thread = threading.get_ident()
         self._one = threading.RLock()
-        self._lock = threading.Lock()
-        self._waiting: dict[Hashable, Callable[[], None]] = {}
+        self._is_kept_soon = False
 
     def do(self, change: Callable[[], None]) -> None:
-        """Make this change, in the order of the calls of one thread."""
-        if self._loop is None:
-            with self._one:
-                self._try(change)
-        elif threading.get_ident() == self._thread:
+        """Make this change, alone."""
+        with self._one:
             self._try(change)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._try, change)
 
-    def put(self, key: Hashable, change: Callable[[], None]) -> None:
-        """As `do`, but of several changes with one key that wait for a busy kernel only the last is made."""
-        with self._lock:
-            is_waiting = key in self._waiting
-            self._waiting[key] = change
-        if not is_waiting:
-            self.do(lambda: self._made(key))
+    def keep(self, update: Callable[[], None]) -> None:
+        """Bring up to date what the notebook keeps: now, or once for all that ask, when a running cell has ended."""
+        if self._loop is None or threading.get_ident() == self._thread:
+            self.do(update)
+        elif not self._is_kept_soon and not self._loop.is_closed():
+            self._is_kept_soon = True
+            self._loop.call_soon_threadsafe(self._keep, update)
 
-    def _made(self, key: Hashable) -> None:
-        with self._lock:
-            change = self._waiting.pop(key, None)
-        if change is not None:
-            change()
+    def _keep(self, update: Callable[[], None]) -> None:
+        self._is_kept_soon = False
+        self.do(update)
 
     def handler(self, function: Callable[..., None]) -> Callable[..., None]:
         """The function as a handler of a widget: what it raises is shown."""
 
         @wraps(function)
         def handle(*args: Any) -> None:
-            self._try(lambda: function(*args))
+            self.do(lambda: function(*args))
 
         return handle
 

@@ -178,12 +178,39 @@ def test_the_open_calls_are_a_panel_of_their_own(desk, front):
 # ---------------------------------------------------------------- threads
 
 
-def test_a_change_from_another_thread_is_made_on_the_loop():
+def test_changes_are_made_on_any_thread_at_once_and_one_at_a_time():
+    """Also while the kernel's loop is busy with a cell: here it never turns."""
+    made: list[tuple[int, int]] = []
+
+    async def main() -> None:
+        stage = Stage(asyncio.get_running_loop(), made.append)
+
+        def change(at: int) -> None:
+            began = len(made)
+            time.sleep(0.02)
+            made.append((began, at))
+
+        threads = [threading.Thread(target=stage.do, args=(lambda at=at: change(at),)) for at in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    asyncio.run(main())
+    assert [began for began, _at in made] == [0, 1, 2, 3, 4]
+
+
+def test_what_the_notebook_keeps_follows_on_the_kernel_s_loop_once_for_all_that_asked():
     made: list[int] = []
 
     async def main() -> None:
         stage = Stage(asyncio.get_running_loop(), made.append)
-        thread = threading.Thread(target=stage.do, args=(lambda: made.append(threading.get_ident()),))
+
+        def many() -> None:
+            for _ in range(100):
+                stage.keep(lambda: made.append(threading.get_ident()))
+
+        thread = threading.Thread(target=many)
         thread.start()
         thread.join()
         assert made == []
@@ -191,25 +218,6 @@ def test_a_change_from_another_thread_is_made_on_the_loop():
 
     asyncio.run(main())
     assert made == [threading.get_ident()]
-
-
-def test_of_many_changes_that_wait_for_a_busy_kernel_only_the_last_is_made():
-    made: list[int] = []
-
-    async def main() -> None:
-        stage = Stage(asyncio.get_running_loop(), made.append)
-
-        def many() -> None:
-            for at in range(100):
-                stage.put("text", lambda at=at: made.append(at))
-
-        thread = threading.Thread(target=many)
-        thread.start()
-        thread.join()
-        await asyncio.sleep(0.05)
-
-    asyncio.run(main())
-    assert made == [99]
 
 
 def test_a_change_that_fails_is_told():
