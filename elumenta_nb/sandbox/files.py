@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ class Files:
         """Have the file made by the time the caller has waited; one nobody waits for is made when asked for."""
         if row.media is not None and wait_s > 0:
             later = max(wait_s - _AHEAD_S, 0)
-            asyncio.get_running_loop().call_later(later, lambda: self._future(row, thumbnail=False))
+            asyncio.get_running_loop().call_later(later, self._ahead, row)
+
+    def _ahead(self, row: Generation) -> None:
+        with suppress(RuntimeError):  # the process is ending: no thread starts, and nobody will ask
+            self._future(row, thumbnail=False)
 
     async def get(self, row: Generation, *, thumbnail: bool = False) -> bytes:
         """The file of a generation, or its thumbnail."""
