@@ -103,7 +103,7 @@ class Delivery:
         async with services.storing.setdefault(call_id, asyncio.Lock()):
             if self._order.is_joined or call_id in services.stored:  # two runs of a cell may wait for one job
                 take = await to_thread.run_sync(lambda: services.store.of_call(call_id, services.api))
-                if take is not None:
+                if take is not None and (take.complete or not complete):
                     return take
             take = await self._new_take(reply, receipt, complete=complete)
             services.stored.add(call_id)

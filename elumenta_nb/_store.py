@@ -193,11 +193,11 @@ class Store:
         return next(self._where(lambda take: take.id == take_id), None)
 
     def of_call(self, call_id: int, api: str) -> Take | None:
-        """The take that the ledger's row bought."""
+        """The take that the ledger's row bought, a whole one before one that was cut."""
         with self._lock:
             self._refresh()
             found = [take for index in self._indexes for take in index.of_call(call_id) if take.api == api]
-            return next((take for take in found if self._sound(take)), None)
+            return next((take for take in sorted(found, key=lambda take: not take.complete) if self._sound(take)), None)
 
     def holds(self, fingerprints: Iterable[str], *, category: str, model: str) -> set[str]:
         """Those of the fingerprints that have a whole take, for a plan over many: the folder is read once.
@@ -235,9 +235,8 @@ class Store:
         return folder in self._folders()
 
     def without_take(self, api: str, call_ids: Collection[int]) -> set[int]:
-        """Those of the calls that have no result here; one that is damaged is none."""
-        stored = {take.call_id for take in self.known() if take.api == api} if call_ids else set()
-        return {call_id for call_id in call_ids if call_id not in stored or self.of_call(call_id, api) is None}
+        """Those of the calls that have no result here; one that is damaged or was cut is none."""
+        return {call_id for call_id in call_ids if not ((take := self.of_call(call_id, api)) and take.complete)}
 
     def takes(self) -> list[Take]:
         """All sound takes, the oldest first; every file is compared with its hash."""

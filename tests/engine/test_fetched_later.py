@@ -220,3 +220,30 @@ def test_a_charge_that_was_an_estimate_gets_its_figure_when_it_is_fetched(world)
     row = world.session.ledger().call(bought.id)
     assert row.generation_id == result.generation_id
     assert not row.estimated
+
+
+def test_a_text_that_was_cut_is_kept_marked_and_fetched_whole_when_the_server_tells_it(world, dialect):
+    """The stream broke off, and the page of the generation tells its charge and no text."""
+    path = "/generate" if dialect == "b" else "/generate/stream"
+    world.server.fault("stream_cut", path=path, method="POST", after_pieces=3)
+    body = '{"status": "completed", "tokens_spent": 2, "tokens_used": 2}'
+    world.server.fault("garbage", path="/generate/*", method="GET", body=body, times=1000)
+    history = '{"items": [], "total": 0}'
+    world.server.fault("garbage", path="/user/history", body=history, times=1000)
+    (cut,) = world.buy("gpt-5", "a long story", origin=cell(), stream=True)
+    assert cut.text
+    assert not cut.complete
+    assert world.charged == world.booked == 2
+
+    with pytest.raises(el.DownloadFailed) as caught:
+        world.buy("gpt-5", "a long story", origin=cell(), stream=True)
+    assert caught.value.hint == "To buy another: --fresh"
+    assert world.session.show(cut.id).text == cut.text
+
+    world.server.faults.clear()
+    (whole,) = world.buy("gpt-5", "a long story", origin=cell(), stream=True)
+    assert whole.complete
+    assert whole.text.startswith(cut.text)
+    assert len(whole.text) > len(cut.text)
+    assert world.session.show(cut.id).text == whole.text
+    assert world.charged == world.booked == 2
