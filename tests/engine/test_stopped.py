@@ -11,7 +11,6 @@ import pytest
 import elumenta_nb as el
 from elumenta_nb._values import Accepted, Ask, Origin, Sent, Stopped, TextDelta, Waiting
 
-
 pytestmark = pytest.mark.slow  # jobs that run for a while: `make test`, not `make test-quick`
 
 
