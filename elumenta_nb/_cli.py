@@ -9,8 +9,9 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from . import _cli_map
 from ._catalog import closest
 from ._errors import BadParam, ElumentaError, InvalidCall, UnknownModel
 from ._language import gettext as _
@@ -75,8 +76,7 @@ def _run(words: list[str]) -> int:
         print(_page())
         return DONE
     if own := _OWN.get(name):
-        usage, grammar_options, run = own
-        return _own(name, usage, grammar_options, words, run)
+        return _own(name, own, words)
     return _verb(name, words)
 
 
@@ -211,10 +211,20 @@ def _price_of_file(words: list[str]) -> int:
 # -------------------------------------------------------------------- commands of our own
 
 
-def _own(name: str, usage: str, options: tuple[Option, ...], words: list[str], run: Callable[[Line], int]) -> int:
+class Own(NamedTuple):
+    """A command that is no verb of the magic; it takes at most `most` words."""
+
+    usage: str
+    options: tuple[Option, ...]
+    run: Callable[[Line], int]
+    most: int = 0
+
+
+def _own(name: str, own: Own, words: list[str]) -> int:
     from ._help import about_verb
 
-    line = _read(name, options, words)
+    usage, options, run, most = own
+    line = _read(name, options, words, most)
     if line["help"]:
         print(
             str(about_verb(usage, _(_OWN_HELP[usage]), [row for row in options if row is not HELP])).replace(
@@ -255,14 +265,20 @@ def _sandbox(line: Line) -> int:
     return DONE
 
 
+def _map(line: Line) -> int:
+    return _cli_map.run(line, print)
+
+
 _OWN_HELP: Final = {
     "demo": N_("run the quickstart notebook in the sandbox: no key, no cost"),
+    _cli_map.USAGE: _cli_map.HELP,
     "price FILE.ipynb [--max-price N]": N_("what running a notebook would cost; status 1 when it may be above N"),
     "sandbox [--port N]": N_("serve the sandbox on this machine for other programs"),
 }
-_OWN: Final[dict[str, tuple[str, tuple[Option, ...], Callable[[Line], int]]]] = {
-    "demo": ("demo", (), _demo),
-    "sandbox": (
+_OWN: Final = {
+    "demo": Own("demo", (), _demo),
+    "map": Own(_cli_map.USAGE, _cli_map.OPTIONS, _map, most=1),
+    "sandbox": Own(
         "sandbox [--port N]",
         (Option(flags=("port",), takes="N", read=whole(0), help=N_("where to listen; a free port without it")),),
         _sandbox,

@@ -186,6 +186,16 @@ class Map:
         """Why it ended early; empty when it did not."""
         return self._runner.stopped if self._runner else ""
 
+    def drained(self, timeout_s: float) -> bool:
+        """Whether the calls that were under way when it was stopped have ended, waiting at most so long for them."""
+        ends = time.monotonic() + timeout_s
+        draining = self._runner.draining if isinstance(self._runner, Runner) else None
+        while draining is not None and not draining.done():
+            if time.monotonic() >= ends:
+                return False
+            time.sleep(min(0.05, timeout_s))
+        return True
+
     @property
     def index(self) -> pd.Index:
         """The labels of its rows."""

@@ -58,7 +58,7 @@ LAYERS = [
         "_panels",
         "_verbs",
     ],
-    ["_cli", "_demo"],
+    ["_cli", "_cli_map", "_demo"],
     ["__init__", "__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
