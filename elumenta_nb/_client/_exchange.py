@@ -18,6 +18,7 @@ import httpx
 
 from elumenta_nb._language import gettext as _, number, span
 
+from ._http1 import Answer, Connection, Sending
 from ._policy import Loss
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Exchange:
     def __init__(
         self,
         lanes: Lanes,
-        request: httpx.Request,
+        request: httpx.Request | Sending,
         *,
         traced: bool = False,
         on_sent: Callable[[], None] | None = None,
@@ -54,7 +55,7 @@ class Exchange:
         self._request = request
         self._traced = traced  # the transport is known to tell when a byte is written
         self._on_sent = on_sent
-        self._response: httpx.Response | None = None
+        self._response: httpx.Response | Answer | None = None
         self._heard = False
         self._whole = False  # the answer was read to its end: the connection can be used again
         self.sent = False
@@ -69,7 +70,12 @@ class Exchange:
         self._lane = lane = self._lanes.take()
         try:
             async with asyncio.timeout(within_s):
-                response = await lane.handle_async_request(self._request)
+                response: httpx.Response | Answer
+                if isinstance(self._request, Sending):
+                    assert isinstance(lane, Connection)
+                    response = await lane.send(self._request)
+                else:
+                    response = await lane.handle_async_request(self._request)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the question is what was sent
             self.error = error
             self._suspect()

@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from ._routes import Route
 
-__all__ = ["Connection"]
+__all__ = ["Answer", "Connection", "Sending"]
 
 MAX_HEAD: Final = 64 * 1024
 HIGH_WATER: Final = 512 * 1024  # bytes of an answer that wait to be read
@@ -118,6 +119,55 @@ def _late(waiter: asyncio.Future[None]) -> None:
         waiter.set_exception(httpx.ReadTimeout(""))
 
 
+@dataclass(slots=True)
+class Sending:
+    """A request with a body that is whole, as it goes on the wire: no object of httpx's is made for it."""
+
+    method: str
+    url: httpx.URL
+    fields: list[tuple[bytes, bytes]]
+    content: bytes | None
+    extensions: dict[str, Any]
+    pieces: Any = None  # of a body that is made while it is sent
+    chunked: bool = False
+
+    @classmethod
+    def of(cls, request: httpx.Request) -> Sending:
+        try:
+            content: bytes | None = request.content
+        except httpx.RequestNotRead:
+            content = None
+        return cls(
+            request.method,
+            request.url,
+            request.headers.raw,
+            content,
+            request.extensions,
+            request.stream,
+            "content-length" not in request.headers,
+        )
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status, headers by their names in small letters, and the body to read."""
+
+    status_code: int
+    raw: list[tuple[bytes, bytes]]
+    stream: _Body
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for name, value in self.raw:
+            key, text = name.decode("ascii").lower(), value.decode("latin-1")
+            found[key] = f"{found[key]}, {text}" if key in found else text
+        return found
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
 class Connection(httpx.AsyncBaseTransport):
     """One connection to one place, opened when it is needed, used by one request at a time, for as long as both want.
 
@@ -134,6 +184,11 @@ class Connection(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it and read the head of the answer. Raises httpx's exceptions."""
+        answer = await self.send(Sending.of(request))
+        return httpx.Response(answer.status_code, headers=answer.raw, stream=answer.stream, request=request)
+
+    async def send(self, request: Sending) -> Answer:
+        """As `handle_async_request`."""
         timeout: Any = request.extensions.get("timeout", {})
         try:
             trace = request.extensions.get("trace")
@@ -145,7 +200,7 @@ class Connection(httpx.AsyncBaseTransport):
             if trace is not None:
                 await trace("http11.send_request_headers.started", {"request": request})
             await self._send(line, request, timeout.get("write") or 60.0)
-            return await self._answer(line, request, timeout.get("read") or 600.0)
+            return await self._answer(line, timeout.get("read") or 600.0)
         except BaseException:
             self._drop()
             raise
@@ -186,31 +241,25 @@ class Connection(httpx.AsyncBaseTransport):
         self._line, self._place, self._rest = line, place, b""
         return line
 
-    async def _send(self, line: _Line, request: httpx.Request, within_s: float) -> None:
+    async def _send(self, line: _Line, request: Sending, within_s: float) -> None:
         head = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-        head += [b"%b: %b" % (name, value) for name, value in request.headers.raw]
+        head += [b"%b: %b" % (name, value) for name, value in request.fields]
         start = b"\r\n".join(head) + b"\r\n\r\n"
-        try:
-            body: bytes | None = request.content
-        except httpx.RequestNotRead:
-            body = None
-        if body is not None:
-            line.transport.write(start + body)
+        if request.content is not None:
+            line.transport.write(start + request.content)
             await line.drained(within_s)
             return
-        chunked = "content-length" not in request.headers
         line.transport.write(start)
-        stream: Any = request.stream
-        async for piece in stream:
+        async for piece in request.pieces:
             if piece:
-                line.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                line.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if request.chunked else piece)
                 await line.drained(within_s)
-        if chunked:
+        if request.chunked:
             line.transport.write(b"0\r\n\r\n")
 
     # ------------------------------------------------------------ the answer
 
-    async def _answer(self, line: _Line, request: httpx.Request, within_s: float) -> httpx.Response:
+    async def _answer(self, line: _Line, within_s: float) -> Answer:
         while True:
             status, headers, keeps = await self._head(line, within_s)
             if status >= 200:
@@ -219,7 +268,7 @@ class Connection(httpx.AsyncBaseTransport):
                 raise httpx.RemoteProtocolError("101 was not asked for")
         length = _length(status, headers)
         body = _Body(self, line, length, within_s, keeps=keeps and length != _TO_THE_END)
-        return httpx.Response(status, headers=headers, stream=body, request=request)
+        return Answer(status, headers, body)
 
     async def _head(self, line: _Line, within_s: float) -> tuple[int, list[tuple[bytes, bytes]], bool]:
         data = self._rest

@@ -18,6 +18,7 @@ from elumenta_nb._language import gettext as _
 from elumenta_nb._values import Limits
 
 from ._exchange import Exchange, timeouts
+from ._http1 import Sending
 from ._routes import Lanes, http_transport, route_to
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Line:
         self._factory = factory
         self._clock = clock
         self._sign = _signer(key, self._base)
+        self._is_direct = False  # on our own connections: without a proxy
         self.hide = _hider(key)
         self.veil: Callable[[], Callable[[str | None], str]] = lambda: _veil(key)
         self._lanes: Lanes | None = None
@@ -80,22 +82,23 @@ class Line:
         elif request.body is not None:
             headers.append(("content-type", "application/json"))
             facts = {"content": request.body}
-        made = httpx.Request(
-            request.method,
-            _url(self.base_url, request.path),
-            headers=headers,
-            extensions={"timeout": timeouts(read_s=read_s)},
-            **facts,
-        )
+        lanes, url = self._connections(), _url(self.base_url, request.path)
+        extensions: dict[str, Any] = {"timeout": timeouts(read_s=read_s)}
+        made: httpx.Request | Sending
+        if self._is_direct and request.upload is None:
+            made = Sending(request.method, url, _fields(url, headers, request.body), request.body or b"", extensions)
+        else:
+            made = httpx.Request(request.method, url, headers=headers, extensions=extensions, **facts)
         if signed:
             self._sign(made)
-        return Exchange(self._connections(), made, traced=self._factory is None, on_sent=on_sent)
+        return Exchange(lanes, made, traced=self._factory is None, on_sent=on_sent)
 
     def _connections(self) -> Lanes:
         loop = asyncio.get_running_loop()
         if self._lanes is None or self._loop is not loop:  # connections belong to the loop that made them
             route = route_to(self._base.scheme, self._base.host, self._base.port)
             factory = self._factory or http_transport
+            self._is_direct = self._factory is None and route.proxy is None
             self._lanes, self._loop = Lanes(lambda: factory(route)), loop
         return self._lanes
 
@@ -125,19 +128,42 @@ def _url(base_url: str, path: str) -> httpx.URL:
     return httpx.URL(base_url + path)
 
 
-def _signer(key: Callable[[], str], base: httpx.URL) -> Callable[[httpx.Request], None]:
+def _fields(url: httpx.URL, headers: list[tuple[str, str]], body: bytes | None) -> list[tuple[bytes, bytes]]:
+    fields = [(b"host", _host(url)), *_in_bytes(tuple(headers))]
+    if body is not None:
+        fields.append((b"content-length", b"%d" % len(body)))
+    return fields
+
+
+@lru_cache(maxsize=64)
+def _host(url: httpx.URL) -> bytes:
+    return httpx.Request("GET", url).headers["host"].encode("ascii")
+
+
+@lru_cache(maxsize=16)
+def _in_bytes(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers)
+
+
+def _signer(key: Callable[[], str], base: httpx.URL) -> Callable[[httpx.Request | Sending], None]:
     """Puts the key on a request to the API's own origin; a closure, so that no attribute holds the key."""
 
-    def sign(request: httpx.Request) -> None:
-        url = request.url
-        if (url.scheme, url.host, url.port, url.userinfo) != (base.scheme, base.host, base.port, b""):
+    @lru_cache(maxsize=64)
+    def is_ours(url: httpx.URL) -> bool:
+        return (url.scheme, url.host, url.port, url.userinfo) == (base.scheme, base.host, base.port, b"")
+
+    def sign(request: httpx.Request | Sending) -> None:
+        if not is_ours(request.url):
             return
         secret = key()
         if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
             raise AuthFailed(
                 _("That is not an Elumenta key: a key begins with nb_ and has no spaces."), hint="%elumenta login"
             )
-        request.headers["authorization"] = f"Bearer {secret}"
+        if isinstance(request, Sending):
+            request.fields.append((b"authorization", f"Bearer {secret}".encode("ascii")))
+        else:
+            request.headers["authorization"] = f"Bearer {secret}"
 
     return sign
 
