@@ -43,12 +43,10 @@ class Models:
             style=_LABEL,
             layout=layout,
         )
-        self.most = widgets.BoundedIntText(
-            value=0,
-            min=0,
-            max=100_000,
+        self.most = widgets.Text(
             description=_("at most"),
-            tooltip=_("from this many Elumenta tokens or less; 0 is any price"),
+            placeholder=_("any price"),
+            tooltip=_("models that begin at this many Elumenta tokens or less"),
             style=_LABEL,
             layout=layout,
         )
@@ -93,11 +91,17 @@ class Models:
         self.list.value = old if old in slugs else (slugs[0] if slugs else None)
         self._tell()
 
+    @property
+    def _limit(self) -> int:
+        """The most a model may cost; 0 for any price, and for what is no number."""
+        text = self.most.value.strip()
+        return int(text) if text.isdecimal() else 0
+
     def _is_wanted(self, model: Model) -> bool:
         return (
             (not self.category.value or model.category == self.category.value)
             and (not self.tier.value or model.tier == self.tier.value)
-            and (not self.most.value or 0 < model.minimum <= self.most.value)
+            and (not self._limit or 0 < model.minimum <= self._limit)
             and fits(model, self.search.value)
         )
 

@@ -1,19 +1,24 @@
-"""The panel and the dashboard in Russian, in a real browser: words, a result, and labels that fit."""
+"""Panel and dashboard in Russian, in JupyterLab and in Notebook 7: words, a result, plurals, and labels that fit."""
 
 import re
 
-import nbformat
 import pytest
-from lab import browser_page, open_notebook, run_all, running
+from fronts import new_page, open_notebook, run_all, shoot
 
 OPEN = """%load_ext elumenta_nb
 import elumenta_nb as el
 el.configure(mode="sandbox", lang="ru")
 el.budget(200)"""
-CUT_OFF = """() => [...document.querySelectorAll('.elumenta-panel .widget-label, .elumenta-panel button')]
-    .filter(one => one.offsetParent && one.scrollWidth > one.clientWidth)
+CELLS = (OPEN, "%elumenta sandbox past", "el.panel('image')", "%elumenta dashboard")
+# Labels, buttons, tabs and tiles whose words are wider than their place.
+CUT_OFF = """() => [...document.querySelectorAll('.elumenta-panel :is(.widget-label, button, .lm-TabBar-tabLabel, [role=group] *)')]
+    .filter(one => one.offsetParent && one.scrollWidth > one.clientWidth && getComputedStyle(one).display !== 'inline')
     .map(one => one.innerText)"""
-ENGLISH = r"\b(tokens?|balance|budget|Generate|Search|Category|Prompt|Spent|Held|Calls)\b"
+ENGLISH = re.compile(
+    r"\b(tokens?|balance|budget|generate|search|category|prompt|spent|held|calls?|model|cell|of|the|and|is|by)\b",
+    re.IGNORECASE,
+)
+OURS = re.compile(r"%?%elumenta[^\n]*|https?://\S+")  # what is typed and addressed stays English
 
 pytestmark = [
     pytest.mark.browser,
@@ -26,34 +31,45 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def lab(tmp_path):
-    with running(tmp_path / "lab") as server:
-        yield server
+def english(text: str) -> list[str]:
+    return ENGLISH.findall(OURS.sub("", text))
 
 
-def test_a_panel_and_the_dashboard_speak_russian_and_fit(lab):
-    cells = [OPEN, "%elumenta sandbox past", "el.panel('image')", "%elumenta dashboard"]
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-    made.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(made, lab.notebooks / "russian.ipynb")
-    errors: list[str] = []
-    with browser_page(width=1280, height=1750) as page:
-        page.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
-        open_notebook(page, lab, "russian.ipynb")
+def test_a_panel_and_the_dashboard_speak_russian_and_fit(front, jupyter, browser):
+    jupyter.theme("light")
+    path = jupyter.place(f"russian-{front}", CELLS)
+    with new_page(browser, width=1280, height=2600) as (page, heard):
+        open_notebook(page, jupyter, front, path)
+        heard.begin()
         run_all(page)
-        page.locator(".elumenta-price").first.wait_for()
-        panel = page.locator(".elumenta-panel").first
+        panel, dashboard = page.locator(".elumenta-panel").first, page.locator(".elumenta-dashboard")
+        panel.locator(".elumenta-price").wait_for()
         panel.get_by_label("Запрос", exact=True).fill("Маяк в тумане")
-        page.wait_for_timeout(1200)
+        panel.get_by_label("сколько").fill("2")
+        page.keyboard.press("Tab")
+        panel.get_by_text("2 токена (2 × 1)").wait_for()
         panel.get_by_role("button", name="Сгенерировать", exact=True).click()
         panel.locator(".elumenta-notice.elumenta-good").first.wait_for(timeout=60_000)
+        page.locator(".elumenta-dashboard .vega-embed svg").nth(2).wait_for()
+        page.wait_for_timeout(500)
         said = panel.inner_text()
-        tiles = page.get_by_role("group", name="Потрачено").first
-        tiles.wait_for(state="attached")
+        shoot(page, f"russian-{front}-panel", panel)
+        panel.get_by_role("tab", name="Модели").click()
+        models = panel.inner_text()
+        shoot(page, f"russian-{front}-models", panel)
+        panel.get_by_role("tab", name="Не завершено").click()
+        jobs = panel.inner_text()
+        shoot(page, f"russian-{front}-jobs", panel)
+        spend = dashboard.inner_text()
+        shoot(page, f"russian-{front}-dashboard", dashboard)
+        cut = [word for word in page.evaluate(CUT_OFF) if word]
+    jupyter.shut_down_kernels()
 
-        assert "Готово · 1 токен" in said
-        assert "(этот блокнот)" in said
-        assert [word for word in page.evaluate(CUT_OFF) if word] == []
-        assert not re.search(ENGLISH, said)
-        assert [text for text in errors if "elumenta" in text] == []
+    assert "Готово · 2 токена" in said
+    assert "(этот блокнот)" in said
+    assert "Потрачено" in spend
+    assert "905 токенов" in spend
+    assert re.search(r"1\s804\s₽", spend)
+    assert cut == []
+    assert [english(text) for text in (said, models, jobs, spend)] == [[], [], [], []]
+    assert heard.errors == []
