@@ -156,20 +156,21 @@ def test_a_price_that_rose_is_refused_and_shown_and_the_next_click_accepts_it(de
 
 
 class Waiting(QuickSession):
-    """Starts a call when it is told to."""
+    """Looks a model up when it is told to."""
 
     go = threading.Event()
 
-    def start(self, ask, origin):
+    def resolve(self, ask):
         assert self.go.wait(10)
-        return super().start(ask, origin)
+        return super().resolve(ask)
 
 
 def test_cancelled_before_it_is_sent_costs_nothing(desk_of):
-    Waiting.go.clear()
+    Waiting.go.set()
     desk = desk_of(kind=Waiting)
     panel = desk.panel("text", "gpt-5")
     panel.form.prompt.value = "one"
+    Waiting.go.clear()
     panel.generate.click()
     assert panel.stop.description == "Cancel"
     until(lambda: "cancelling costs nothing" in said(panel))
