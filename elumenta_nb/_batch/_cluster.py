@@ -24,15 +24,15 @@ from ._sheet import Cells, shown_path
 from ._worker import Deal, Told, at_worker, check, machine, package, stop_name, without_password, work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from elumenta_nb._buying import Buying
 
     from ._map import Prepared
-    from ._sheet import Sheet, Tally
-    from ._view import Show
+    from ._sheet import Tally
+    from ._view import Counted, Show
 
-__all__ = ["Board", "Crew", "client_of", "deal_of", "mustered"]
+__all__ = ["Board", "Crew", "Fleet", "client_of", "deal_of"]
 
 PARTS_EACH: Final = 4  # for each thread of the cluster, so that none ends long before the others
 MOST_CALLS: Final = 500  # of a part
@@ -124,7 +124,7 @@ def mustered(client: Any, deal: Deal) -> None:
 class Board:
     """The sheet of a map and what its workers told since: for the line that moves."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Counted) -> None:
         self._sheet = sheet
         self.live: dict[int, dict[str, Any]] = {}
 
@@ -145,31 +145,28 @@ class Board:
         )
 
 
-class Crew:
-    """The workers that see a map through. `run` waits for them; `stop` from any thread."""
+class Fleet:
+    """The workers of a cluster at a map: sends them its parts, hears how far they are, stops them.
 
-    def __init__(self, prepared: Prepared, session: Buying, client: Any, *, concurrency: int, on_error: str) -> None:
-        self._prepared = prepared
-        self._session = session
+    It shows itself as a `Runner` does. What a part is, and what becomes of it, is the business of the subclasses.
+    """
+
+    def __init__(self, client: Any, sheet: Counted, *, concurrency: int) -> None:
         self._client = client
         self._concurrency = concurrency
-        self._on_error = on_error
         self._flag: Any = None
-        self._began = prepared.services.ledger.now()
-        self._told: SimpleQueue[tuple[int, Any]] = SimpleQueue()
-        self._parts: dict[int, list[int]] = {}  # that are with the cluster
+        self._back: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+        self._parts: dict[int, Any] = {}  # that are with the cluster
         self._futures: dict[int, Any] = {}  # theirs: one that nobody holds is taken back
         self._next_part = 0
-        self._short: list[int] = []  # calls that a budget had no room for
-        self.board = Board(prepared.sheet)
+        self.abreast = max(1, min(concurrency, sum(client.nthreads().values())))
+        self.board = Board(sheet)
         self.under_way: set[int] = set()
         self.stopped = ""
         self.error: ElumentaError | None = None
 
-    # ------------------------------------------------------------ as a `Runner` shows itself
-
     @property
-    def gate(self) -> Crew:
+    def gate(self) -> Fleet:
         return self
 
     @property
@@ -189,72 +186,54 @@ class Crew:
             if self._flag is not None:
                 self._flag.set()
 
-    # ------------------------------------------------------------ the whole of it
-
-    def muster(self) -> None:
+    def muster(self, deal: Deal) -> None:
         """Ask the workers whether they can take part. Raises `ConfigError`; nothing was sent."""
-        threads = sum(self._client.nthreads().values())
-        abreast = max(1, min(self._concurrency, threads))
-        self._deal = deal_of(
-            self._prepared, self._session, width=max(1, self._concurrency // abreast), on_error=self._on_error
-        )
-        self._size = max(1, min(MOST_CALLS, -(-self._prepared.plan.calls // (PARTS_EACH * abreast))))
-        self._deal.probe.touch()
+        self.deal = deal
+        deal.probe.touch()
         try:
-            mustered(self._client, self._deal)
+            mustered(self._client, deal)
         except BaseException:
-            self._deal.probe.unlink(missing_ok=True)
+            deal.probe.unlink(missing_ok=True)
             raise
 
-    def run(self, show: Show) -> None:
-        """Until all parts came back or it was stopped."""
+    @contextlib.contextmanager
+    def at_work(self, show: Show) -> Iterator[None]:
+        """While parts are with the workers. An interrupt stops these, and waits a little for what they bring."""
         import distributed
 
         untyped: Any = distributed
-        client, topic = self._client, stop_name(self._deal.run)
+        client, topic = self._client, stop_name(self.deal.run)
         self._flag = untyped.Event(topic, client=client)
         client.subscribe_topic(topic, self._heard)
-        fates = (Fate.PAID, Fate.OPEN, Fate.BUY)
-        numbers = [number for fate in fates for number in self._prepared.weighed.numbers(fate)]
         try:
-            for _round in range(ROUNDS):
-                self._see_through(numbers, show)
-                numbers = self._with_room()
-                if not numbers or self.stopped:
-                    break
+            yield
         except BaseException:
             self.stop(_("stopped by you"))
-            self._hear_out(show)
+            ends = time.monotonic() + GOODBYE_S
+            with contextlib.suppress(KeyboardInterrupt):
+                while self._parts and time.monotonic() < ends:
+                    self._hear(show)
             raise
         finally:
-            for numbers in self._parts.values():
-                self._look_up(numbers)
-            self._deal.probe.unlink(missing_ok=True)
+            self.deal.probe.unlink(missing_ok=True)
             with contextlib.suppress(Exception):  # a cluster that is gone keeps nothing
                 client.unsubscribe_topic(topic)
                 if not self._parts:
                     self._flag.clear()
 
-    def _see_through(self, numbers: Sequence[int], show: Show) -> None:
-        waiting = deque(numbers[at : at + self._size] for at in range(0, len(numbers), self._size))
+    def see_through(self, parts: Iterable[Any], show: Show) -> None:
+        """Send the parts, as many at a time as there may be calls, until all came back or it was stopped."""
+        waiting = deque(parts)
         while (waiting and not self.stopped) or self._parts:
             while waiting and not self.stopped and len(self._parts) < self._concurrency:
-                self._submit(waiting.popleft())
+                number, self._next_part = self._next_part, self._next_part + 1
+                part = self._parts[number] = waiting.popleft()
+                self._futures[number] = future = self._sent(number, part)
+                future.add_done_callback(partial(self._came_back, number))
             self._hear(show)
 
-    def _submit(self, numbers: Sequence[int]) -> None:
-        part, self._next_part = self._next_part, self._next_part + 1
-        prepared, deal = self._prepared, self._deal
-        first = prepared.survey.first
-        frame = prepared.rows.part([first[number] for number in numbers])
-        self._parts[part] = [*numbers]
-        self._futures[part] = future = self._client.submit(
-            work, deal, prepared.rows.spec, frame, part, key=f"elumenta-map-{deal.run}-{part}", pure=False
-        )
-        future.add_done_callback(partial(self._ended, part))
-
-    def _ended(self, part: int, future: Any) -> None:
-        self._told.put((part, future))
+    def _came_back(self, number: int, future: Any) -> None:
+        self._back.put((number, future))
 
     def _heard(self, event: tuple[float, Any]) -> None:
         pulse = event[1]
@@ -263,37 +242,16 @@ class Crew:
 
     def _hear(self, show: Show) -> None:
         try:
-            part, future = self._told.get(timeout=TICK_S)
+            number, future = self._back.get(timeout=TICK_S)
         except Empty:
             show.tick()
             return
-        self._take(part, future)
-
-    def _hear_out(self, show: Show) -> None:
-        """What the workers bring after an interrupt; a second one ends this too."""
-        ends = time.monotonic() + GOODBYE_S
-        with contextlib.suppress(KeyboardInterrupt):
-            while self._parts and time.monotonic() < ends:
-                self._hear(show)
-
-    # ------------------------------------------------------------ what comes back
-
-    def _take(self, part: int, future: Any) -> None:
-        numbers = self._parts[part]
         told = self._answer(future)
-        if not told.cells:
-            self._look_up(numbers)
-        for number, cells in zip(numbers, told.cells, strict=False):
-            if cells.status != "waiting":
-                self._prepared.sheet.put_cells(number, self._charged(number, cells))
-        del self._parts[part], self._futures[part]
-        self.board.live.pop(part, None)
+        self._taken(self._parts[number], told)
+        del self._parts[number], self._futures[number]
+        self.board.live.pop(number, None)
         if told.stopped:
             self.stop(told.stopped, told.error)
-        else:
-            self._short += [
-                number for number, cells in zip(numbers, told.cells, strict=False) if cells.status == "not bought"
-            ]
 
     def _answer(self, future: Any) -> Told:
         from distributed import KilledWorker
@@ -301,22 +259,76 @@ class Crew:
         try:
             told: Told = future.result()
         except ElumentaError as error:
-            return Told([], str(error), error)
+            return Told(stopped=str(error), error=error)
         except KilledWorker:
             why = _("A worker died, and so did those that took its rows over.")
             hint = _("What is paid is kept: run the map again for the rest.")
-            return Told([], why, ConfigError(why, hint=hint, spent="maybe"))
+            return Told(stopped=why, error=ConfigError(why, hint=hint, spent="maybe"))
         except Exception as error:  # noqa: BLE001 - whatever a cluster that ends says
             why = _("The cluster gave up: {why}").format(why=f"{type(error).__name__}: {error}")
-            return Told([], why, ConfigError(why, spent="maybe"))
+            return Told(stopped=why, error=ConfigError(why, spent="maybe"))
         return told
 
+    def _sent(self, number: int, part: Any) -> Any:
+        """The future of a part."""
+        raise NotImplementedError
+
+    def _taken(self, part: Any, told: Told) -> None:
+        """A part came back, or was given up: then nothing is told of its rows."""
+        raise NotImplementedError
+
+
+class Crew(Fleet):
+    """The workers that see a planned map through: a part is some of its calls."""
+
+    def __init__(self, prepared: Prepared, session: Buying, client: Any, *, concurrency: int, on_error: str) -> None:
+        super().__init__(client, prepared.sheet, concurrency=concurrency)
+        self._prepared = prepared
+        self._began = prepared.services.ledger.now()
+        self._deal = partial(deal_of, prepared, session, on_error=on_error)
+        self._short: list[int] = []  # calls that a budget had no room for
+
+    def begin(self) -> None:
+        """Ask the workers whether they can take part. Raises `ConfigError`; nothing was sent."""
+        self.muster(self._deal(width=max(1, self._concurrency // self.abreast)))
+
+    def run(self, show: Show) -> None:
+        """Until all parts came back or it was stopped."""
+        fates = (Fate.PAID, Fate.OPEN, Fate.BUY)
+        numbers = [number for fate in fates for number in self._prepared.weighed.numbers(fate)]
+        size = max(1, min(MOST_CALLS, -(-len(numbers) // (PARTS_EACH * self.abreast))))
+        try:
+            with self.at_work(show):
+                for _round in range(ROUNDS):
+                    self.see_through((numbers[at : at + size] for at in range(0, len(numbers), size)), show)
+                    numbers = self._with_room()
+                    if not numbers or self.stopped:
+                        break
+        finally:
+            for part in self._parts.values():
+                self._look_up(part)
+
+    def _sent(self, number: int, part: list[int]) -> Any:
+        rows, survey = self._prepared.rows, self._prepared.survey
+        frame = rows.part([survey.first[call] for call in part])
+        name = f"elumenta-map-{self.deal.run}-{number}"
+        return self._client.submit(work, self.deal, rows.spec, frame, number, key=name, pure=False)
+
+    def _taken(self, part: list[int], told: Told) -> None:
+        cells = dict(zip(part, told.cells, strict=False))
+        for number, found in cells.items():
+            if found.status != "waiting":
+                self._prepared.sheet.put_cells(number, found)
+            if found.status == "not bought" and not told.stopped:
+                self._short.append(number)
+        self._look_up([number for number in part if number not in cells or cells[number].status == "waiting"])
+
     def _look_up(self, numbers: Sequence[int]) -> None:
-        """What the ledger knows of calls whose part did not come back."""
+        """What the ledger knows of calls whose part did not come back, or left them under way."""
         prepared = self._prepared
         services, sheet = prepared.services, prepared.sheet
         marks = {prepared.survey.fingerprints[number].hex(): number for number in numbers}
-        known = services.ledger.of_fingerprints(prepared.weighed.account, services.api, [*marks])
+        known = services.ledger.of_fingerprints(prepared.weighed.account, services.api, [*marks]) if marks else {}
         for mark, entries in known.items():
             new = [entry for entry in entries if entry.started_at >= self._began]
             if not new:
@@ -331,14 +343,6 @@ class Crew:
                 status = "pending" if entry.status == "pending" else "unknown"
                 sheet.put_cells(marks[mark], Cells(status, None, entry.tokens or 0, self.stopped, entry.id))
 
-    def _charged(self, number: int, cells: Cells) -> Cells:
-        """A part that was repeated finds its first attempt's rows paid; they are still what this map paid."""
-        new = self._prepared.weighed.fates[number] == Fate.BUY
-        if not new or cells.tokens or cells.call_id is None or cells.status != "completed":
-            return cells
-        entry = self._prepared.services.ledger.call(cells.call_id)
-        return cells._replace(tokens=entry.tokens or 0) if entry.started_at >= self._began else cells
-
     def _with_room(self) -> list[int]:
         """The calls for which there is room by now, as far as the fullest budget goes."""
         numbers, self._short = self._short, []
@@ -347,7 +351,7 @@ class Crew:
         if not numbers:
             return []
         state = services.ledger.budget_state(prepared.rows.origin, prepared.weighed.account, services.api)
-        left = 0 if state is None else state.limit - state.used
+        left = 0 if state is None else state.left
         fitting = []
         for number in numbers:
             price = held.get(prepared.survey.kinds[number], 0)

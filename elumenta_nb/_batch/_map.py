@@ -43,7 +43,6 @@ __all__ = ["VALUE", "Map", "Prepared", "consent", "plan_map", "prepare", "result
 
 VALUE: Final = "value"  # what a Series' template calls its values
 MOST_AT_ONCE: Final = 1000
-DRAINED_S: Final = 60.0  # the calls of an interrupted map are waited for before the next one plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +316,7 @@ def run_map(
     spec = prepared.rows.spec
     work = plan.to_buy or plan.open or plan.paid
     if crew is not None and work:
-        crew.muster()
+        crew.begin()
     if budget is not None and services.api:
         origin = replace(here(), map_id=plan.map_id)
         services.ledger.set_budget(

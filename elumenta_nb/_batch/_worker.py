@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -98,7 +98,7 @@ class Deal:
 class Told:
     """What became of a part: the cells of its calls in their order; why it stopped, and the error behind that."""
 
-    cells: list[Cells]
+    cells: list[Cells] = field(default_factory=list)
     stopped: str = ""
     error: ElumentaError | None = None
 
@@ -296,6 +296,8 @@ def see_through(deal: Deal, spec: Spec, frame: pd.DataFrame, part: int) -> tuple
         hand = _hand(deal)
     except ConfigError as error:
         raise at_worker(error, _address()) from None
+    again = _is_repeated(deal, part)
+    deal = replace(deal, origin=replace(deal.origin, run=f"{deal.run}:{part}"))
     prepared = _prepared(hand, deal, spec, frame)
     services = prepared.services
     share = Share(services, deal.account, deal.hour, few=4 * deal.width)
@@ -314,7 +316,34 @@ def see_through(deal: Deal, spec: Spec, frame: pd.DataFrame, part: int) -> tuple
     if plan.to_buy or plan.open or plan.paid:
         runtime.run(lambda _emit: run(), Pulse(deal, part, prepared, runner))
     prepared.sheet.leave(runner.stopped, but=runner.under_way)
+    if again:
+        _count_first_attempt(prepared, deal.origin.run)
+    _mark(deal, part).unlink(missing_ok=True)
     return prepared, runner
+
+
+def _mark(deal: Deal, part: int) -> Path:
+    return deal.probe.with_name(f".map-{deal.run}-{part}.part")
+
+
+def _is_repeated(deal: Deal, part: int) -> bool:
+    """Whether an earlier attempt at this part left its mark."""
+    try:
+        _mark(deal, part).touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    return False
+
+
+def _count_first_attempt(prepared: Prepared, run: str) -> None:
+    """What a part that was repeated finds paid by its first attempt is still what it paid."""
+    sheet, ledger = prepared.sheet, prepared.services.ledger
+    for number in range(len(prepared.survey.fingerprints)):
+        cells = sheet.cells(number)
+        if cells.status == "completed" and not cells.tokens and cells.call_id is not None:
+            entry = ledger.call(cells.call_id)
+            if entry.origin.run == run:
+                sheet.put_cells(number, cells._replace(tokens=entry.tokens or 0))
 
 
 def _prepared(hand: Hand, deal: Deal, spec: Spec, frame: pd.DataFrame) -> Prepared:

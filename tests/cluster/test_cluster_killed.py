@@ -38,7 +38,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_and_no_budget_is_overrun(se
             frame, "{{title}}: one line for a shop", model="gpt-5-nano", budget=BUDGET, concurrency=12, scheduler=client
         )
         killer.join()
-        deaths = [pid for pid in client.run(os.getpid).values()]
+        deaths = list(client.run(os.getpid).values())
     charged = served.charged()
     spend = session.spend(columns="all")
     (budget,) = [state for state in session.budget_states() if state.per == "map"]
