@@ -394,11 +394,8 @@ def _verify_file(item: Media, edge: str, known: dict[Path, tuple[int, int, int]]
     if known.get(item.path) == seen:
         return
     try:
-        same = (
-            digest_file(item.path) == item.digest
-            if item.size_bytes <= HASH_WHOLE_BYTES or not edge
-            else edges(item.path) == edge
-        )
+        whole = item.size_bytes <= HASH_WHOLE_BYTES or not edge
+        same = digest_file(item.path) == item.digest if whole else edges(item.path) == edge
         with item.path.open("rb") as file:
             kind = sniff(file.read(HEAD_BYTES))
     except OSError as error:

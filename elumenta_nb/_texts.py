@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from anyio import to_thread
 
 from ._disk import why
+from ._draft import take_of
 from ._errors import ConfigError
 from ._language import gettext as _
 from ._lines import PREFIX, TEXTS, as_line
-from ._store import take_of
 
 if TYPE_CHECKING:
     from pathlib import Path

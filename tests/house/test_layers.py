@@ -16,6 +16,7 @@ LAYERS = [
     ["_alike", "_config", "_inputs", "_order", "_template"],
     ["sandbox"],
     [
+        "_draft",
         "_findings",
         "_index",
         "_lines",

@@ -3,8 +3,8 @@ import re
 import pytest
 from store_making import buy, call, png, store_at
 
+from elumenta_nb._draft import stem
 from elumenta_nb._sidecar import is_safe_name
-from elumenta_nb._store import stem
 
 LABELS = [
     "../../etc/passwd", "/etc/passwd", "C:\\Windows\\system32", "..", ".", ".hidden", "CON", "nul", "com1", "LPT9.txt", "a" * 300,
