@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from ._result import Result
     from ._values import Event
 
-__all__ = ["book_elsewhere", "choose", "collect", "history_frame", "jobs_frame", "look_again", "models_frame"]
+__all__ = [
+    "book_elsewhere",
+    "choose",
+    "collect",
+    "explained",
+    "history_frame",
+    "jobs_frame",
+    "look_again",
+    "models_frame",
+]
 
 MODEL_COLUMNS: Final = ("slug", "name", "category", "provider", "tier", "minimum", "maximum")
 PAGE: Final = 100
@@ -82,8 +91,8 @@ async def history_frame(services: Services, limit: int | None) -> pd.DataFrame:
     return frame
 
 
-def jobs_frame(rows: Sequence[Entry]) -> pd.DataFrame:
-    """Open calls: what was asked, how long ago, what is held."""
+def jobs_frame(rows: Sequence[Entry], *, everyone: bool = False) -> pd.DataFrame:
+    """Open calls: what was asked, how long ago, what is held; and whose, when they are `everyone`'s."""
     import pandas as pd
 
     now = datetime.now(UTC)
@@ -99,12 +108,26 @@ def jobs_frame(rows: Sequence[Entry]) -> pd.DataFrame:
                 "label": row.origin.label,
                 "generation_id": row.generation_id,
                 "error": row.error,
+                "user": row.origin.user,
             }
             for row in rows
         ],
-        columns=["id", "status", "model", "held", "age_s", "notebook", "label", "generation_id", "error"],
+        columns=["id", "status", "model", "held", "age_s", "notebook", "label", "generation_id", "error", "user"],
     )
-    return frame.set_index("id")
+    return frame.set_index("id") if everyone else frame.drop(columns="user").set_index("id")
+
+
+def explained(spent: pd.DataFrame, total: object) -> dict[str, int]:
+    """The account's `total` of tokens ever spent, as the server tells it, in parts."""
+    own = spent["source"] != "elsewhere"
+    account = total if isinstance(total, int) else int(spent["tokens"].sum())
+    ledger, elsewhere = int(spent.loc[own, "tokens"].sum()), int(spent.loc[~own, "tokens"].sum())
+    return {
+        "account": account,
+        "ledger": ledger,
+        "elsewhere": elsewhere,
+        "unlisted": account - ledger - elsewhere,
+    }
 
 
 async def collect(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import _reach
 from ._errors import ElumentaError, redact
 from ._findings import Finding, Report
-from ._language import gettext as _, ngettext, number, tokens
+from ._language import gettext as _, ngettext, number, span, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Report", "examine", "without_session"]
 
 SCARCE_BYTES: Final = 100 * 10**6
+FAR_S: Final = 0.02
+ANSWERS_A_CALL: Final = 20  # of a ledger on a server: statements of reserve, accept and settle
+SKEW_S: Final = 30.0
 SHOWN: Final = 5  # damaged results by name
 PACKAGES: Final = ("elumenta-nb", "ipython", "ipykernel", "ipywidgets", "httpx", "pandas", "sqlalchemy")
 
@@ -32,9 +35,9 @@ def without_session(error: ElumentaError) -> Report:
     return Report((*findings, *_versions(None)))
 
 
-def examine(session: Wiring) -> Report:
-    """Look at everything a call needs. Works without a key and raises nothing of what it finds."""
-    facts = _reach.Facts(session)
+def examine(session: Wiring, user: str = "") -> Report:
+    """Look at everything a call of this user needs. Works without a key and raises nothing of what it finds."""
+    facts = _reach.Facts(session, user)
     findings: list[Finding] = []
     for topic, look in (
         (_("mode"), _mode),
@@ -104,12 +107,24 @@ def _ledger(facts: Facts) -> Iterator[Finding]:
     if ledger.path is not None:
         size = sum(path.stat().st_size for path in ledger.path.parent.glob(f"{ledger.path.name}*"))
         parts += [ledger.journal, _("{n} kB").format(n=number(-(-size // 1000)))]
+    else:
+        parts += [health.server, _("{n} ms away").format(n=number(round(health.latency_s * 1000, 1)))]
     parts += [_("schema {n}").format(n=health.schema), ngettext("{n} call", "{n} calls", health.calls)]
     yield Finding(topic=topic, state="ok", text=" · ".join(parts))
     if ledger.journal and ledger.journal != "WAL":
         text = _("it is on a network file system: a rollback journal is used instead of WAL, which is slower")
         advice = _("For several machines at once: ELUMENTA_LEDGER_URL=postgresql+psycopg://HOST/NAME")
         yield Finding(topic=topic, state="note", text=text, advice=advice)
+    if health.latency_s > FAR_S:
+        text = _("it is far away: each call waits about {time} for it").format(
+            time=span(health.latency_s * ANSWERS_A_CALL)
+        )
+        yield Finding(topic=topic, state="note", text=text, advice=_("Take a server in the same network."))
+    if abs(health.skew_s) > SKEW_S:
+        text = _("its clock and this machine's differ by {time}: a budget for a day begins at another time then").format(
+            time=span(abs(health.skew_s))
+        )
+        yield Finding(topic=topic, state="note", text=text, advice=_("Set both clocks by the network (NTP)."))
     if health.damage:
         text = _("the database is damaged: {why}").format(why=health.damage)
         advice = _("Move it aside (mv {path} {path}.damaged); %elumenta recover then lists what was spent.")
@@ -129,16 +144,22 @@ def _ledger(facts: Facts) -> Iterator[Finding]:
 
 def _open_calls(facts: Facts) -> Iterator[Finding]:
     topic = _("open calls")
-    rows = [row for row in facts.session.ledger().open_calls() if facts.api(row.api)]
+    ledger, user = facts.session.ledger(), facts.user
+    rows = [row for row in ledger.open_calls() if facts.api(row.api)]
     if not rows:
         yield Finding(topic=topic, state="ok", text=_("none"))
         return
-    text = _("{calls} (up to {tokens})").format(
-        calls=ngettext("{n} unfinished call", "{n} unfinished calls", len(rows)),
-        tokens=tokens(sum(row.held for row in rows)),
-    )
-    advice = _("To get the results and free the hold: %elumenta recover")
-    yield Finding(topic=topic, state="note", text=text, advice=advice)
+    own = [row for row in rows if ledger.is_left_to(user, row)]
+    others = [row for row in rows if not ledger.is_left_to(user, row)]
+    for found, text, line in (
+        (own, _("{calls} (up to {tokens})"), "%elumenta recover"),
+        (others, _("{calls} of other users (up to {tokens})"), "%elumenta recover --everyone"),
+    ):
+        if found:
+            calls = ngettext("{n} unfinished call", "{n} unfinished calls", len(found))
+            told = text.format(calls=calls, tokens=tokens(sum(row.held for row in found)))
+            advice = _("To get the results and free the hold: {line}").format(line=line)
+            yield Finding(topic=topic, state="note", text=told, advice=advice)
 
 
 def _store(facts: Facts) -> Iterator[Finding]:
@@ -157,7 +178,7 @@ def _store(facts: Facts) -> Iterator[Finding]:
     damaged = store.damaged
     for path, why in list(damaged.items())[:SHOWN]:
         text = _("{name} is not shown: {why}").format(name=path.name, why=why)
-        advice = _("Put the file back from a copy; else the cell buys a new one.")
+        advice = _("Put the file back from a copy; else the cell fetches it again, at no cost while the server has it.")
         yield Finding(topic=topic, state="note", text=text, advice=advice)
     if len(damaged) > SHOWN:
         text = ngettext("{n} more is damaged", "{n} more are damaged", len(damaged) - SHOWN)

@@ -96,7 +96,9 @@ class Engine:
         fingerprint = services.store.fingerprint(order.call, services.api)
         account = await services.account()
         rows = services.ledger.of_fingerprints(account, services.api, [fingerprint]).get(fingerprint, [])
-        earlier = await self._earlier(order, [row for row in rows if row.open], judged)
+        user = order.call.origin.user
+        unfinished = [row for row in rows if row.open and services.ledger.is_left_to(user, row)]
+        earlier = await self._earlier(order, unfinished, judged)
         if earlier is not None:
             return await self._join(earlier, emit)
         return await self._fetched(order, [row for row in rows if not row.open], judged, emit)
@@ -241,7 +243,7 @@ class Engine:
         account = await self._services.account()
         if not self._greeted:
             self._greeted = True
-            orders[0].note = self._greeting(account)
+            orders[0].note = self._greeting(account, orders[0].call.origin.user)
         intents = []
         for order in orders:
             call = order.call
@@ -268,14 +270,16 @@ class Engine:
         for order, call_id in zip(orders, await self._services.writer.reserve_together(intents), strict=True):
             order.call_id = call_id
 
-    def _greeting(self, account: str) -> str:
+    def _greeting(self, account: str, user: str) -> str:
         """What a person should know at the first call of a kernel: what tokens are, and what is unfinished."""
         services = self._services
         if services.store.note:
             return services.store.note
         if not services.ledger.has_seen(account, services.api):
             return _("Elumenta tokens are credits of the account, not LLM tokens")
-        rows = services.ledger.open_calls(account, services.api)
+        rows = [
+            row for row in services.ledger.open_calls(account, services.api) if services.ledger.is_left_to(user, row)
+        ]
         if not rows:
             return ""
         held = _tokens(sum(row.held for row in rows))

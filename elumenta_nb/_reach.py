@@ -37,6 +37,7 @@ class Facts:
     """What several looks need, found out once."""
 
     session: Wiring
+    user: str = ""
     mode: str = ""
     probe: Probe | None = None
     why_no_probe: ElumentaError | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from ._books import book_elsewhere, choose, collect, history_frame, jobs_frame, look_again, models_frame
+from ._books import book_elsewhere, choose, collect, explained, history_frame, jobs_frame, look_again, models_frame
 from ._buying import KERNEL, partly
 from ._config import changed
 from ._doctor import examine
@@ -96,14 +96,20 @@ class Session(Mapping):
             return "sandbox"
         return None
 
-    def open_entries(self, call_id: int | None = None) -> list[Entry]:
-        """The calls whose outcome is still open, of the account in use."""
+    def open_entries(self, call_id: int | None = None, *, everyone: bool = False) -> list[Entry]:
+        """The calls whose outcome is still open, of the account in use.
+
+        In a team's ledger the user's own, unless one is named or `everyone` is meant.
+        """
         services = self.services()
         if services.api == "":
             return []
         account = runtime.call(services.account)
         rows = services.ledger.open_calls(account, services.api)
-        return [row for row in rows if call_id is None or row.id == call_id]
+        if call_id is not None:
+            return [row for row in rows if row.id == call_id]
+        user = here().user
+        return [row for row in rows if everyone or services.ledger.is_left_to(user, row)]
 
     def status(self) -> Status:
         """What is known without waiting for anything but the balance."""
@@ -210,7 +216,7 @@ class Session(Mapping):
 
     def doctor(self) -> Report:
         """Look at everything a call needs: settings, network, account, ledger, store. Reports, never raises."""
-        return examine(self)
+        return examine(self, here().user)
 
     def plans(self, monthly_tokens: int | None = None) -> pd.DataFrame:
         """Plans and packages; with `monthly_tokens` the cheapest mixes first."""
@@ -221,19 +227,26 @@ class Session(Mapping):
             last = self.services().purse.last or self.balance()
         return plans_frame(monthly_tokens, current_plan=last.plan if last else None)
 
-    def jobs(self) -> pd.DataFrame:
-        """Calls whose outcome is still open."""
-        return jobs_frame(self.open_entries())
+    def jobs(self, *, everyone: bool = False) -> pd.DataFrame:
+        """Calls whose outcome is still open; in a team's ledger the user's own, unless `everyone` is meant."""
+        return jobs_frame(self.open_entries(everyone=everyone), everyone=everyone)
 
     def resume(
-        self, id: int | None = None, *, generation: int | str | None = None, view: View | None = None
+        self,
+        id: int | None = None,
+        *,
+        generation: int | str | None = None,
+        everyone: bool = False,
+        view: View | None = None,
     ) -> list[Result]:
         """Collect open calls of earlier kernels. Raises the first error after all were tried; it carries `.results`.
+
+        In a team's ledger the user's own, unless one is named or `everyone` is meant.
 
         `generation` says which generation of the account is the call's, where several could be. Raises `BadParam` for
         one that cannot be it.
         """
-        rows = self.open_entries(id)
+        rows = self.open_entries(id, everyone=everyone)
         if generation is not None:
             rows = rows if id is not None else []
             runtime.call(lambda: choose(self.services(), rows, generation))
@@ -247,8 +260,8 @@ class Session(Mapping):
             raise partly(errors[0], results, len(bought))
         return results
 
-    def reconcile(self, elsewhere: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
-        """Look up every open call; a row for each that changed.
+    def reconcile(self, elsewhere: bool = False, *, everyone: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - the interface
+        """Look up every open call (as `resume`); a row for each that changed.
 
         `elsewhere` also books what the account spent on other channels (bot, web, other machines), and explains the
         account's total in `.attrs`: ``account`` (what the server says was ever spent), ``ledger``, ``elsewhere`` and
@@ -259,7 +272,7 @@ class Session(Mapping):
         services = self.services()
         if services.api:
             runtime.call(lambda: self._look_again(services))
-        before = {row.id: row for row in self.open_entries()}
+        before = {row.id: row for row in self.open_entries(everyone=everyone)}
         self._collect(list(before.values()), None)
         rows = []
         for call_id, old in before.items():
@@ -274,21 +287,8 @@ class Session(Mapping):
             rows += runtime.call(lambda: book_elsewhere(services, account, known))
         frame = pd.DataFrame(rows, columns=["id", "model", "was", "status", "tokens"])
         if elsewhere:
-            frame.attrs |= self._explained()
+            frame.attrs |= explained(self.spend(), self.stats().get("tokens_spent_total"))
         return frame
-
-    def _explained(self) -> dict[str, int]:
-        spent = self.spend()
-        own = spent["source"] != "elsewhere"
-        total = self.stats().get("tokens_spent_total")
-        account = total if isinstance(total, int) else int(spent["tokens"].sum())
-        ledger, elsewhere = int(spent.loc[own, "tokens"].sum()), int(spent.loc[~own, "tokens"].sum())
-        return {
-            "account": account,
-            "ledger": ledger,
-            "elsewhere": elsewhere,
-            "unlisted": account - ledger - elsewhere,
-        }
 
     def _collect(self, rows: Sequence[Entry], view: View | None) -> list[Result | ElumentaError]:
         services = self.services()

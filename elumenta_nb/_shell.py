@@ -145,7 +145,7 @@ class Shell:
             source_hash=digest,
             label=_label(self.source),
             tags=tuple(dict.fromkeys(tags)),
-            user=_user(os.environ),
+            user=user_name(os.environ),
             host=socket.gethostname(),
             run=self._cell.run,
         )
@@ -222,7 +222,8 @@ def _label(source: str) -> str:
     return first.lstrip("#").strip()[:_LABEL_CHARS] if first.startswith("#") else ""
 
 
-def _user(environ: Mapping[str, str]) -> str:
+def user_name(environ: Mapping[str, str]) -> str:
+    """Who runs this: on a hub its user, for a container's is the same for all."""
     if name := environ.get("JUPYTERHUB_USER"):
         return name
     import getpass

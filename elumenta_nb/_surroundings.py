@@ -5,11 +5,9 @@ A cell of several calls gets one receipt for all of them, under its value.
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
@@ -35,10 +33,9 @@ def origin(tags: tuple[str, ...] = ()) -> Origin:
     shell = _shell()
     if shell is not None:
         return shell.origin(tags, source="python")
-    user = ""
-    with suppress(KeyError, OSError):  # a container's user may have no name
-        user = getpass.getuser()
-    return Origin(source="python", tags=tags, user=user, host=socket.gethostname())
+    from ._shell import user_name
+
+    return Origin(source="python", tags=tags, user=user_name(os.environ), host=socket.gethostname())
 
 
 def notebook(path: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Any] | None]:

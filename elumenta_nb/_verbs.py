@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["SANDBOX_VERBS", "VERBS", "Desk", "Place", "Verb", "about", "help_page", "perform", "status"]
 
 _PERIODS: Final = ("kernel", "notebook", "day", "month")
+_EVERYONE: Final = Option(flags=("everyone",), help=N_("of all users of a team's ledger, not only your own"))
 _GROUPS: Final = ("cell", "model", "category", "day", "notebook", "user", "tag")
 SANDBOX_VERBS: Final = ("on", "off", "reset", "plan", "topup", "fail", "limit", "past", "status")
 
@@ -130,8 +131,8 @@ def _budget(desk: Desk, line: Line) -> Any:
     return desk.session.budgets()
 
 
-def _jobs(desk: Desk, _line: Line) -> Any:
-    frame = desk.session.jobs()
+def _jobs(desk: Desk, line: Line) -> Any:
+    frame = desk.session.jobs(everyone=bool(line["everyone"]))
     return frame if len(frame) else _cards.said(_("No unfinished calls."))
 
 
@@ -139,10 +140,11 @@ def _recover(desk: Desk, line: Line) -> Any:
     """Fetch what is open and look up what is unknown; one call by its number is the value, several are shown."""
     number = _number(line)
     generation = line.words[1] if len(line.words) > 1 else None
+    everyone = bool(line["everyone"])
     subject = Subject(model=_("unfinished calls"), typical_s=(1, 180))
     live = Live(desk.shell, subject, safe=safe_markdown, owns_cell=False)
     try:
-        results = desk.session.resume(number, generation=generation, view=live)
+        results = desk.session.resume(number, generation=generation, everyone=everyone, view=live)
     except ElumentaError as error:
         _show_all(desk, getattr(error, "results", []))
         raise
@@ -152,7 +154,7 @@ def _recover(desk: Desk, line: Line) -> Any:
     if number is not None and results:
         return results[0]
     _show_all(desk, results)
-    return _cards.recovered(results, len(desk.session.jobs()))
+    return _cards.recovered(results, len(desk.session.jobs(everyone=everyone)))
 
 
 def _show_all(desk: Desk, results: Sequence[Result]) -> None:
@@ -360,12 +362,13 @@ _ROWS: Final = (
             Option(flags=("clear",), help=N_("take the limit away")),
         ),
     ),
-    Verb(usage="jobs", help=N_("calls that are not finished"), run=_jobs),
+    Verb(usage="jobs", help=N_("calls that are not finished"), run=_jobs, options=(_EVERYONE,)),
     Verb(
         usage="recover [ID [GENERATION]]",
         help=N_("fetch unfinished calls and look up unknown ones"),
         run=_recover,
         most=2,
+        options=(_EVERYONE,),
     ),
     Verb(usage="again", help=N_("buy the last cell's generation anew"), run=_again),
     Verb(usage="show ID", help=N_("show a call's result; 0 tokens"), run=_show, most=1),

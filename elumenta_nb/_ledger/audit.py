@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from .budget import count, read, turn
@@ -17,14 +18,21 @@ __all__ = ["Health", "check", "health", "rebuild"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The database at a glance. `shown` is its address without passwords, `damage` what SQLite finds wrong in the file."""
+    """The database at a glance. `shown` is its address without passwords, `damage` what SQLite finds wrong in the file.
+
+    Of a server its name and version, how long it takes to answer, and how far its clock is ahead of this machine's.
+    """
 
     shown: str
     schema: int
     calls: int
     damage: str = ""
+    server: str = ""
+    latency_s: float = 0.0
+    skew_s: float = 0.0
 
 
+_ASKED: Final = 5  # times, to see how far a server is
 _FIGURES: Final = "calls, tokens, held, failed, reused, saved, first_us, last_us"
 _STORED: Final = f"SELECT place_no, model_no, {_FIGURES} FROM sums"  # noqa: S608 - a constant
 _COUNTED: Final = (
@@ -40,13 +48,18 @@ def _buckets(tx: Tx) -> list[Bucket]:
 
 def health(tx: Tx, shown: str, *, is_file: bool) -> Health:
     schema, calls = tx.one("SELECT MAX(number) FROM migrations"), tx.one("SELECT COUNT(*) FROM calls")
-    found = tx.one("PRAGMA quick_check(1)") if is_file else None
-    return Health(
-        shown=shown,
-        schema=schema[0] if schema else 0,
-        calls=calls[0] if calls else 0,
-        damage="" if found is None or found[0] == "ok" else str(found[0]),
-    )
+    base = Health(shown=shown, schema=schema[0] if schema else 0, calls=calls[0] if calls else 0)
+    if is_file:
+        found = tx.one("PRAGMA quick_check(1)")
+        return replace(base, damage="" if found is None or found[0] == "ok" else str(found[0]))
+    took = []
+    for _turn in range(_ASKED):
+        began = time.perf_counter()
+        tx.one("SELECT 1")
+        took.append(time.perf_counter() - began)
+    version, at_s = tx.one("SELECT current_setting('server_version'), EXTRACT(EPOCH FROM clock_timestamp())") or ("", 0)
+    name = f"PostgreSQL {str(version).partition(' ')[0]}"
+    return replace(base, server=name, latency_s=min(took), skew_s=float(at_s) - time.time())
 
 
 def check(tx: Tx) -> list[Drift]:

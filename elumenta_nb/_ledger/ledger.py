@@ -249,6 +249,14 @@ class Ledger:
             lambda tx: query.open_calls(tx, now_us, account=account, api=api, ids=wanted, fingerprint=fingerprint)
         )
 
+    def is_left_to(self, user: str, row: Entry) -> bool:
+        """Whether an open call is this user's to finish.
+
+        In a file every one is. A server has the calls of a team: each finishes their own, so that nobody's result is
+        shown to another; and one cell that many have is not one call.
+        """
+        return not self.remote or row.origin.user in {"", user}
+
     def released_since(self, account: str, api: str, since: datetime) -> list[Entry]:
         """Rows that were released because no history showed them, and may still be found."""
         return self._read(query.released_since, self._database.now_us(), account, api, since)
@@ -313,7 +321,7 @@ class Ledger:
     # ------------------------------------------------------------ health
 
     def health(self) -> audit.Health:
-        """Its address with passwords masked, its schema and size, and what SQLite finds wrong in the file."""
+        """Its address with passwords masked, its schema and size; what is wrong in its file, how far its server is."""
         return self._read(partial(audit.health, is_file=self.path is not None), self._database.shown)
 
     def check(self) -> list[Drift]:
