@@ -151,7 +151,12 @@ def command_line() -> str:
         "`elumenta-nb` is installed with the package. Exit status: 0 done, 1 refused or failed, 2 a wrong command line. "
         "`elumenta-nb COMMAND -h` tells the options of one. The other verbs of the magic make sense in a notebook only."
     )
-    return "\n\n".join(["# The command line", intro, table(["command", "what it does"], rows)])
+    parts = ["# The command line", intro, table(["command", "what it does"], rows), "## Of its own"]
+    parts += [
+        marked(about_verb(command.usage, own[command.usage], command.options), 3).replace("%elumenta", "elumenta-nb")
+        for command in _cli._OWN.values()  # noqa: SLF001 - as above
+    ]
+    return "\n\n".join(parts)
 
 
 SETTINGS = {

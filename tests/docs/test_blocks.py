@@ -177,7 +177,7 @@ def test_a_step_of_ci_is_a_command_of_these(command):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder as the pages have it: the notebooks, what they stored, the rules for nbval, the postcard for papermill."""
+    """A folder as the pages have it: the notebooks, what they stored, rules for nbval, a table, the postcard for papermill."""
     here = tmp_path / "folder"
     shutil.copytree(ROOT / "notebooks", here)
     first, *rest = cells_of("docs/howto/papermill.md")
@@ -185,6 +185,7 @@ def folder(tmp_path):
     made.cells = [nbformat.v4.new_code_cell(cell.body.rstrip()) for cell in (first, *rest)]
     made.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(made, here / "postcard.ipynb")
+    (here / "goods.csv").write_text("title\nWool blanket\nOak chair\n", encoding="utf-8")
     [rules] = [block for block in blocks_of("docs/howto/ci.md") if block.language == "ini"]
     (here / "sanitize.cfg").write_text(rules.body, encoding="utf-8")
     return here
