@@ -246,7 +246,7 @@ class Downloads:
 
 
 class _Sink:
-    """Writes and hashes in a thread while the next block comes in: one block in flight, so memory stays flat."""
+    """Writes and hashes, a thread each, while the next block comes in: one block in flight, so memory stays flat."""
 
     def __init__(
         self,
@@ -261,7 +261,7 @@ class _Sink:
         self._hash = hashlib.sha256()
         self._block: list[bytes] = []
         self._held = 0
-        self._writing: asyncio.Future[None] | None = None
+        self._working: list[asyncio.Future[None]] = []
         self._told_at = 0.0
         self._window = (time.monotonic(), 0)
         self.total = total
@@ -294,15 +294,17 @@ class _Sink:
         """Hand the block to the writer, once the one before is written."""
         await self.settle()
         block, self._block, self._held = self._block, [], 0
-        self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, block)
+        loop = asyncio.get_running_loop()
+        self._working = [loop.run_in_executor(None, work, block) for work in (self._write, self._digest)]
 
     async def settle(self) -> None:
         """Wait for the block in flight. Raises `OSError` where it could not be written."""
-        writing = self._writing
-        if writing is not None:
-            await asyncio.wait([writing])
-            self._writing = None
-            writing.result()
+        working = self._working
+        if working:
+            await asyncio.wait(working)  # cancelled here, it is waited for again: the file is closed after it
+            self._working = []
+            for work in working:
+                work.result()
 
     def tell(self) -> None:
         if self._progress is not None:
@@ -310,8 +312,11 @@ class _Sink:
 
     def _write(self, block: list[bytes]) -> None:
         for chunk in block:
-            self._hash.update(chunk)
             self._file.write(chunk)
+
+    def _digest(self, block: list[bytes]) -> None:
+        for chunk in block:
+            self._hash.update(chunk)
 
 
 async def _pour(exchange: Exchange, sink: _Sink) -> _Refused | None:
