@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -100,7 +101,9 @@ class StrangeApi:
     ) -> None:
         self.answer = answer or (lambda heard: None)
         self.heard: list[Heard] = []
+        self.broken: list[str] = []
         self._server = ThreadingHTTPServer((host, 0), self._handler())
+        self._server.handle_error = lambda *_about: self.broken.append(traceback.format_exc())  # type: ignore[method-assign]
         self._server.daemon_threads = True
         self._server.block_on_close = False
         if tls is not None:
@@ -118,6 +121,7 @@ class StrangeApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body are two writes: each answer would be 40 ms late
 
             def log_message(self, *_args: Any) -> None:
                 pass
@@ -161,3 +165,4 @@ class StrangeApi:
     def __exit__(self, *_exc: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        assert self.broken == [], self.broken[0]  # a server that fails by itself tests nothing
