@@ -22,7 +22,7 @@ from ._values import Reuse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["BASE_URL", "Settings", "changed", "load"]
+__all__ = ["BASE_URL", "Settings", "changed", "load", "user_name"]
 
 BASE_URL: Final = "https://elumenta.ru/api/v2"  # en/quickstart
 Mode = Literal["live", "sandbox", "only"]
@@ -254,3 +254,15 @@ def _offer_stored_key(home: Path, offer: Callable[[str, Any, str], None]) -> Non
 def changed(settings: Settings, **values: Any) -> Settings:
     """The settings with some replaced, for what a line of a notebook chose."""
     return replace(settings, **values)
+
+
+def user_name(environ: Mapping[str, str]) -> str:
+    """Who runs this: on a hub its user, for a container's is the same for all."""
+    if name := environ.get("JUPYTERHUB_USER"):
+        return name
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.error import InputRejected
 
+from ._config import user_name
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping
@@ -220,15 +222,3 @@ def _label(source: str) -> str:
     """The comment a code cell begins with. The body of a cell magic is a prompt, and prompts stay out of the ledger."""
     first = source.lstrip().split("\n", 1)[0].strip()
     return first.lstrip("#").strip()[:_LABEL_CHARS] if first.startswith("#") else ""
-
-
-def user_name(environ: Mapping[str, str]) -> str:
-    """Who runs this: on a hub its user, for a container's is the same for all."""
-    if name := environ.get("JUPYTERHUB_USER"):
-        return name
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return ""

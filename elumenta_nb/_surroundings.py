@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
 from . import _receipt
+from ._config import user_name
 from ._errors import BadParam
 from ._language import gettext as _
 from ._values import Origin
@@ -33,8 +34,6 @@ def origin(tags: tuple[str, ...] = ()) -> Origin:
     shell = _shell()
     if shell is not None:
         return shell.origin(tags, source="python")
-    from ._shell import user_name
-
     return Origin(source="python", tags=tags, user=user_name(os.environ), host=socket.gethostname())
 
 
