@@ -211,7 +211,7 @@ def new_page(browser: Browser, *, width: int = 1280, height: int = 1600) -> Iter
     """A page with nothing kept from others, and what it is heard to say."""
     context = browser.new_context(viewport={"width": width, "height": height})
     page, heard = context.new_page(), Heard()
-    page.set_default_timeout(20_000)  # two cores may be busy with other tests
+    page.set_default_timeout(60_000)  # two cores may be busy with other tests
     page.on("console", lambda told: heard.errors.append(told.text) if told.type == "error" else None)
     page.on("pageerror", lambda error: heard.errors.append(f"{error.message}\n{error.stack}"))
     page.on("request", lambda asked: None if is_here(asked.url) else heard.strangers.append(asked.url))
@@ -266,6 +266,15 @@ def run_all(page: Page, *, timeout_s: float = 240) -> None:
     if failed:
         raise AssertionError(f"a cell failed: {failed[0][-2000:]}")
     page.wait_for_timeout(800)  # the last outputs are drawn
+
+
+def run_cells(page: Page, *places: int) -> None:
+    """Run these cells one after the other, each until it has its number."""
+    for at in places:
+        run_cell(page, at)
+        page.wait_for_function(
+            "at => /\\d/.test(document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')[at].textContent)", arg=at
+        )
 
 
 def run_cell(page: Page, at: int) -> None:

@@ -104,7 +104,7 @@ class Desk:
 
     def done(self, panel, kind: str = "good") -> str:
         """What the panel says when it has ended."""
-        notice = panel.locator(f".elumenta-notice.elumenta-{kind}").first
+        notice = panel.locator(f".elumenta-notice.elumenta-{kind}:visible").first
         notice.wait_for(timeout=60_000)
         return notice.inner_text()
 
@@ -241,13 +241,13 @@ def test_while_a_cell_runs_the_panel_says_that_a_click_may_wait_and_of_three_one
             desk.one.get_by_role("button", name="Generate", exact=True).evaluate(
                 "one => [0, 1, 2].map(_ => one.click())"
             )
-            desk.page.wait_for_timeout(1500)
+            desk.page.wait_for_timeout(1200)
             done.append(desk.results(desk.one).count() - before)
             desk.shoot("9-busy-kernel", desk.one)
         finally:
             asleep.unlink()
         desk.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']")
-        desk.page.wait_for_timeout(1500)
+        desk.page.wait_for_timeout(900)
 
     assert said == ""
     assert "a click may wait until it has ended" in told
@@ -319,7 +319,7 @@ def test_a_notebook_opened_without_its_kernel_shows_the_last_state(desk, browser
     saved = nbformat.read(desk.jupyter.notebooks / copy, as_version=4)
     desk.jupyter.shut_down_kernels()
     seen = {}
-    for path in (copy, desk.path):
+    for path in (copy, desk.path) if desk.front == "lab" else (copy,):
         with new_page(browser, width=1280, height=1700) as (page, _heard):
             open_notebook(page, desk.jupyter, desk.front, path)
             page.locator(".elumenta-still").first.wait_for()

@@ -54,4 +54,5 @@ def test_voila_renders_and_plays_and_its_panel_and_filters_work(jupyter, browser
     assert re.search(r"\d tokens", whole)
     assert stills == 0, "the still picture of what lives is hidden"
     assert [line for line in heard.errors if re.search("elumenta|widget|vega", line)] == []
-    assert heard.strangers == []
+    theirs = [url for url in heard.strangers if re.search("fontawesome|mathjax", url, re.IGNORECASE)]  # Voila's page
+    assert heard.strangers == theirs
