@@ -2,7 +2,7 @@
 # The environment is .venv (scripts/environment); results go to build/. Neither is under version control.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-quick check bench chaos docs package notebooks tables messages screenshots clean demo-env docs-env test-env
+.PHONY: help demo lab test test-quick coverage compat check bench chaos docs package notebooks tables messages screenshots clean demo-env docs-env test-env
 
 PY := .venv/bin/python
 JOBS ?= 2
@@ -34,6 +34,12 @@ test: test-env ## everything: unit, notebooks, real browser and PostgreSQL (foun
 
 test-quick: test-env ## under two minutes: no browser, no kernels, no PostgreSQL, nothing slow
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not browser and not kernel and not postgres and not slow" $(PYTEST_ARGS)
+
+coverage: test-env ## lines and branches of client, engine and ledger: at least 90 and 85 % of each
+	@$(PY) scripts/covered.py $(PYTEST_ARGS)
+
+compat: test-env ## the tests with the lowest, older and newest versions of everything, Python 3.11 to 3.13
+	@$(PY) scripts/compat.py $(NAMES)
 
 check: test-env ## ruff and mypy --strict
 	@$(PY) -m ruff check .
