@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._calling import Calling
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ._values import Reuse
 
 __all__ = ["Mapping"]
+
+DRAINED_S: Final = 70.0
 
 
 class Mapping(Calling):
@@ -49,7 +51,8 @@ class Mapping(Calling):
         all rows. `budget` is what this map may spend, over all its runs; with it or `max_price` (of this run) the price
         is consented to. ``dry_run=True`` gives the `Plan` and buys nothing. What is stored or paid is never bought
         again: run it again for the rest. Rows that fail keep their place; ``on_error="raise"`` stops at the first.
-        `scheduler` is the `Client` of a Dask cluster whose workers do it, all against one ledger and one budget.
+        `scheduler` is the `Client` of a Dask cluster whose workers do it, all against one ledger and one budget; with it
+        `data` may be a `dask.dataframe`, and so is then what comes back: bought now, written to files, read when used.
 
         Raises `BadParam`, `PriceAboveMax`, `ConfirmPrice` before anything is sent.
         """
@@ -66,6 +69,23 @@ class Mapping(Calling):
             reuse=reuse,
             tag=tag,
         )
+        if self.last_map is not None:  # an interrupted one may still bring home what it had sent
+            self.last_map.drained(DRAINED_S)
+        if _is_of_dask(data):
+            from ._batch._partitions import map_partitions
+
+            return map_partitions(
+                self,
+                data,
+                spec,
+                scheduler=scheduler,
+                budget=budget,
+                max_price=max_price,
+                concurrency=concurrency,
+                on_error=on_error,
+                dry_run=dry_run,
+                progress=progress,
+            )
         made = plan_map(self, data, spec, budget=budget, max_price=max_price, concurrency=concurrency)
         if dry_run:
             return made.plan
@@ -74,3 +94,15 @@ class Mapping(Calling):
         self.last_map = made
         run_map(made, budget=budget, concurrency=concurrency, on_error=on_error, progress=progress, crew=crew)
         return made.frame
+
+    def results_of(self, frame: pd.DataFrame) -> pd.Series[Any]:
+        """The stored `Result` of each row of a frame that `map` returned, ``None`` where there is none."""
+        from ._batch import results_of
+
+        services = self.services()
+        return results_of(services, frame, [services.api] if services.api else sorted(services.store.apis))
+
+
+def _is_of_dask(data: Any) -> bool:
+    """Whether it is a frame or a Series of Dask; nothing is imported for it."""
+    return type(data).__module__.startswith(("dask.", "dask_expr."))

@@ -6,6 +6,7 @@ through, `_joining` those of other runs, `_gate` how many at once, `_sheet` the 
 
 from __future__ import annotations
 
+from ._gallery import gallery
 from ._map import Map, Prepared, consent, plan_map, prepare, results_of, run_map
 from ._plan import Plan
 from ._runner import Done, Runner, Task
@@ -20,6 +21,7 @@ __all__ = [
     "Spec",
     "Task",
     "consent",
+    "gallery",
     "plan_map",
     "prepare",
     "results_of",

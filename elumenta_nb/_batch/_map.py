@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from elumenta_nb._buying import KERNEL
 from elumenta_nb._errors import BadParam, ConfirmPrice, ElumentaError, PriceAboveMax
@@ -22,11 +22,11 @@ from ._plan import Fate, Weighed, survey, weigh
 from ._rows import Rows
 from ._runner import Runner, Task
 from ._sheet import Sheet, shown_path
-from ._view import Show
+from ._view import Counted, Running, Show
 from ._words import end_line, plan_facts, plan_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     import pandas as pd
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._cluster import Crew
     from ._gate import Gate
     from ._plan import Plan, Survey
+    from ._sheet import Tally
     from ._spec import Spec
 
 __all__ = ["VALUE", "Map", "Prepared", "consent", "plan_map", "prepare", "results_of", "run_map"]
@@ -313,31 +314,67 @@ def run_map(
         raise BadParam(_("on_error= is one of {names}.").format(names="keep, raise"))
     prepared = made._prepared  # noqa: SLF001 - one concern in a class and a function
     services, plan, sheet = prepared.services, prepared.plan, prepared.sheet
-    spec = prepared.rows.spec
     work = plan.to_buy or plan.open or plan.paid
     if crew is not None and work:
         crew.begin()
     if budget is not None and services.api:
-        origin = replace(here(), map_id=plan.map_id)
-        services.ledger.set_budget(
-            budget,
-            per="map",
-            account=prepared.weighed.account,
-            api=services.api,
-            origin=origin,
-            title=spec.title,
-        )
+        set_map_budget(prepared, budget)
     prepared.restore()
     runner = made._runner = crew or prepared.runner(concurrency=concurrency, on_error=on_error)  # noqa: SLF001 - as above
-    show = Show(sheet if crew is None else crew.board, runner, quiet=not progress)
-    began = time.monotonic()
-    try:
+
+    def run(show: Show) -> None:
         if not work:
-            pass
-        elif isinstance(runner, Runner):
+            return
+        if isinstance(runner, Runner):
             runtime.run(lambda _emit: runner.run(), show)
         else:
             runner.run(show)
+
+    shown_run(runner, sheet, sheet if crew is None else crew.board, run, progress=progress)
+    if on_error == "raise" and runner.error is not None:
+        error: ElumentaError = runner.error
+        error.hint = "\n".join(
+            filter(None, [error.hint, _("What is done is in {frame}.").format(frame="el.last_map.frame")])
+        )
+        raise error
+
+
+def set_map_budget(prepared: Prepared, budget: int) -> None:
+    """What the map may spend, over all its runs, everywhere."""
+    services, spec = prepared.services, prepared.rows.spec
+    services.ledger.set_budget(
+        budget,
+        per="map",
+        account=prepared.weighed.account,
+        api=services.api,
+        origin=replace(here(), map_id=prepared.plan.map_id),
+        title=spec.title,
+    )
+
+
+class Stops(Running, Protocol):
+    """What can be told to stop: a runner, or a cluster's workers."""
+
+    stopped: str
+    under_way: set[int]
+
+    def stop(self, why: str, error: ElumentaError | None = None) -> None: ...
+
+
+class Sums(Protocol):
+    """What says how a map ended: its sheet, or the counts of a frame that is in no memory."""
+
+    def leave(self, why: str, but: Collection[int] = ()) -> None: ...
+
+    def tally(self) -> Tally: ...
+
+
+def shown_run(runner: Stops, sheet: Sums, counted: Counted, run: Callable[[Show], None], *, progress: bool) -> None:
+    """Run with a line that moves and one that stays."""
+    show = Show(counted, runner, quiet=not progress)
+    began = time.monotonic()
+    try:
+        run(show)
     except BaseException:
         runner.stop(_("stopped by you"))
         raise
@@ -345,9 +382,3 @@ def run_map(
         why = runner.stopped or _("there is no stored result, and only stored ones may be shown")
         sheet.leave(why, but=runner.under_way)
         show.close(end_line(sheet.tally(), took_s=time.monotonic() - began, stopped=runner.stopped))
-    if on_error == "raise" and runner.error is not None:
-        error: ElumentaError = runner.error
-        error.hint = "\n".join(
-            filter(None, [error.hint, _("What is done is in {frame}.").format(frame="el.last_map.frame")])
-        )
-        raise error

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ._rows import Rows
 
-__all__ = ["Fate", "Plan", "Survey", "Weighed", "survey", "weigh"]
+__all__ = ["Fate", "Plan", "Survey", "Weighed", "affordable", "limits_of", "seconds_for", "survey", "weigh"]
 
 SHOWN: Final = 3  # of the rows that are refused
 
@@ -189,7 +189,7 @@ async def weigh(
     state = None if not services.api else _map_budget(services, account, map_id)
     limit = budget if budget is not None else state.limit if state else None
     left = None if limit is None else max(0, limit - (state.used if state else 0))
-    limits = await _limits(services) if wanted else services.client.limits
+    limits = await limits_of(services) if wanted else services.client.limits
     plan = Plan(
         model=base.model.slug,
         category=base.category.name,
@@ -207,7 +207,7 @@ async def weigh(
         exact=all(quote.exact for quote in quotes.values()),
         budget=limit,
         budget_used=state.used if state else 0,
-        affordable=len(wanted) if left is None else _affordable(left, [held[kind] for kind in wanted]),
+        affordable=len(wanted) if left is None else affordable(left, [held[kind] for kind in wanted]),
         hour=limits.hour,
         seconds=seconds_for(len(wanted), base.typical_s, limits, concurrency),
         refusals=tuple(f"{rows.label(i)}: {why}" for i, why in itertools.islice(survey.refused.items(), SHOWN)),
@@ -245,7 +245,8 @@ def _map_budget(services: Services, account: str, map_id: str) -> BudgetState | 
     return next((state for state in states if state.per == "map" and state.target == map_id), None)
 
 
-def _affordable(left: int, prices: list[int]) -> int:
+def affordable(left: int, prices: list[int]) -> int:
+    """How many of the calls fit, one after the other."""
     count = 0
     for price in prices:
         if price <= left:
@@ -254,7 +255,7 @@ def _affordable(left: int, prices: list[int]) -> int:
     return count
 
 
-async def _limits(services: Services) -> Limits:
+async def limits_of(services: Services) -> Limits:
     """The account's limits: as the last reply told them, else as its profile does."""
     from elumenta_nb._values import Limits
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._rows import Rows
     from ._runner import Done
 
-__all__ = ["STATUSES", "Cells", "Sheet", "Tally", "shown_path"]
+__all__ = ["STATUSES", "Cells", "Sheet", "Tally", "blank_frame", "shown_path"]
 
 STATUSES: Final = ("waiting", "completed", "failed", "not bought", "pending", "unknown")
 _CODES: Final = {status: code for code, status in enumerate(STATUSES)}
@@ -184,6 +184,23 @@ class Sheet:
             },
             index=rows.index,
         )
+
+
+def blank_frame(index: pd.Index, out: str, why: str) -> pd.DataFrame:
+    """A frame of rows that nobody asked for."""
+    import pandas as pd
+
+    n = len(index)
+    return pd.DataFrame(
+        {
+            out: pd.array([None] * n, dtype="string"),
+            "tokens": pd.array([0] * n, dtype="Int64"),
+            "status": pd.Categorical.from_codes([_CODES["not bought"]] * n, dtype=pd.CategoricalDtype(list(STATUSES))),
+            "error": pd.array([why] * n, dtype="string"),
+            "call_id": pd.array([None] * n, dtype="Int64"),
+        },
+        index=index,
+    )
 
 
 def shown(result: Result, base: Path) -> str | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ._sheet import Tally
 
-__all__ = ["Counted", "Show"]
+__all__ = ["Counted", "Running", "Show"]
 
 EVERY_S: Final = 0.2
 PATIENCE_S: Final = 0.4  # a map that is done by then shows only what it left

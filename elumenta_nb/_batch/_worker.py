@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ._sheet import Cells
     from ._spec import Spec
 
-__all__ = ["Deal", "Told", "check", "machine", "see_through", "stop_name", "without_password", "work"]
+__all__ = ["Deal", "Told", "check", "machine", "prepared_at", "see_through", "stop_name", "without_password", "work"]
 
 PULSE_S: Final = 0.5  # between two tellings of how far a part is
 ASKS_S: Final = 1.0  # between two looks whether the map was stopped
@@ -292,13 +292,8 @@ def work(deal: Deal, spec: Spec, frame: pd.DataFrame, part: int) -> Told:
 
 def see_through(deal: Deal, spec: Spec, frame: pd.DataFrame, part: int) -> tuple[Prepared, Runner]:
     """A part from its rows to its sheet."""
-    try:
-        hand = _hand(deal)
-    except ConfigError as error:
-        raise at_worker(error, _address()) from None
-    again = _is_repeated(deal, part)
     deal = replace(deal, origin=replace(deal.origin, run=f"{deal.run}:{part}"))
-    prepared = _prepared(hand, deal, spec, frame)
+    prepared = prepared_at(deal, spec, frame)
     services = prepared.services
     share = Share(services, deal.account, deal.hour, few=4 * deal.width)
     gate = Gate(deal.width, limits=share, skew_s=lambda: services.client.skew_s)
@@ -316,38 +311,36 @@ def see_through(deal: Deal, spec: Spec, frame: pd.DataFrame, part: int) -> tuple
     if plan.to_buy or plan.open or plan.paid:
         runtime.run(lambda _emit: run(), Pulse(deal, part, prepared, runner))
     prepared.sheet.leave(runner.stopped, but=runner.under_way)
-    if again:
-        _count_first_attempt(prepared, deal.origin.run)
-    _mark(deal, part).unlink(missing_ok=True)
+    _own_tokens(prepared, deal)
     return prepared, runner
 
 
-def _mark(deal: Deal, part: int) -> Path:
-    return deal.probe.with_name(f".map-{deal.run}-{part}.part")
-
-
-def _is_repeated(deal: Deal, part: int) -> bool:
-    """Whether an earlier attempt at this part left its mark."""
-    try:
-        _mark(deal, part).touch(exist_ok=False)
-    except FileExistsError:
-        return True
-    return False
-
-
-def _count_first_attempt(prepared: Prepared, run: str) -> None:
-    """What a part that was repeated finds paid by its first attempt is still what it paid."""
-    sheet, ledger = prepared.sheet, prepared.services.ledger
-    for number in range(len(prepared.survey.fingerprints)):
+def _own_tokens(prepared: Prepared, deal: Deal) -> None:
+    """Count what this part paid, in whichever attempt at it; what another part of this run paid, that one counts."""
+    sheet, own = prepared.sheet, prepared.rows.origin.run
+    marks = [mark.hex() for mark in prepared.survey.fingerprints]
+    known = prepared.services.ledger.of_fingerprints(deal.account, prepared.services.api, marks)
+    rows = {entry.id: entry for entries in known.values() for entry in entries}
+    for number in range(len(marks)):
         cells = sheet.cells(number)
-        if cells.status == "completed" and not cells.tokens and cells.call_id is not None:
-            entry = ledger.call(cells.call_id)
-            if entry.origin.run == run:
-                sheet.put_cells(number, cells._replace(tokens=entry.tokens or 0))
+        entry = rows.get(cells.call_id or 0)
+        if entry is None or cells.status != "completed":
+            continue
+        if entry.origin.run == own:
+            sheet.put_cells(number, cells._replace(tokens=entry.tokens or 0))
+        elif entry.origin.run.startswith(f"{deal.run}:"):
+            sheet.put_cells(number, cells._replace(tokens=0))
 
 
-def _prepared(hand: Hand, deal: Deal, spec: Spec, frame: pd.DataFrame) -> Prepared:
-    """Questions of price may meet the account's limit too: then they are asked again."""
+def prepared_at(deal: Deal, spec: Spec, frame: pd.DataFrame) -> Prepared:
+    """A part on this worker, planned. Raises `ConfigError` where it cannot take part.
+
+    Questions of price may meet the account's limit too: then they are asked again.
+    """
+    try:
+        hand = _hand(deal)
+    except ConfigError as error:
+        raise at_worker(error, _address()) from None
     for attempt in range(TRIES):
         try:
             return prepare(hand, frame, spec, budget=None, concurrency=deal.width, origin=deal.origin)

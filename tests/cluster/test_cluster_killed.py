@@ -29,7 +29,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_and_no_budget_is_overrun(se
         killed.append(sum(served.charged().values()))
 
     with (
-        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         killer = threading.Thread(target=kill, args=([*client.run(os.getpid).values()],))
