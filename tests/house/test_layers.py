@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
+@cache
 def imports(path: Path, module: str, *, typing: bool = False) -> list[tuple[str, int, bool]]:
     """(absolute dotted name, line, at module level) of every import that runs; `typing` for those that do not."""
     found: list[tuple[str, int, bool]] = []

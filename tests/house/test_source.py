@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import elumenta_nb._errors
@@ -17,9 +18,14 @@ LONGER = {  # why one file is one concern although it is long
 ERRORS = set(elumenta_nb._errors.__all__) - {"Spent", "redact"}
 
 
+@cache
+def every_node(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in every_node(path):
             if isinstance(node, kinds):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", node
 
