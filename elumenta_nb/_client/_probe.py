@@ -109,7 +109,7 @@ def _kind(error: BaseException | None, *, proxied: bool) -> Trouble:
     found: Trouble = "lost"
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
-            return "tls"
+            return "tls" if isinstance(cause, ssl.SSLCertVerificationError) or not proxied else "proxy"
         if isinstance(cause, httpx.ProxyError):
             return "proxy"
         if isinstance(cause, socket.gaierror):

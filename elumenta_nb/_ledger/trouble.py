@@ -41,6 +41,11 @@ def trouble(error: BaseException, *, where: str, busy_s: float, secret: str, spe
             _("Free some space.") + "\n" + elsewhere,
         ),
         (
+            ("SQLITE_IOERR",),
+            _("The disk of the ledger {where} does not take what is written to it.").format(where=where),
+            _("Is it full, over a quota, or a network drive that is gone?") + "\n" + elsewhere,
+        ),
+        (
             ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03"),
             _("Another program has held the ledger {where} for {time}.").format(where=where, time=span(busy_s)),
             _("Close the program that has it open (a database browser, a backup), then run the cell again."),
