@@ -97,10 +97,10 @@ class Engine:
         account = await services.account()
         rows = services.ledger.of_fingerprints(account, services.api, [fingerprint]).get(fingerprint, [])
         user = order.call.origin.user
-        unfinished = [row for row in rows if row.open and services.ledger.is_left_to(user, row)]
-        earlier = await self._earlier(order, unfinished, judged)
+        rows = [row for row in rows if services.ledger.is_left_to(user, row)]
+        earlier = await self._earlier(order, [row for row in rows if row.open], judged, emit)
         if earlier is not None:
-            return await self._join(earlier, emit)
+            return earlier
         return await self._fetched(order, [row for row in rows if not row.open], judged, emit)
 
     async def _handed(
@@ -163,29 +163,35 @@ class Engine:
             return await self._services.account()
         return ""
 
-    async def _earlier(self, order: Order, rows: Sequence[Entry], judged: set[int]) -> Order | OutcomeUnknown | None:
-        """An open call of an earlier run of this very cell: waiting for it is free, buying another is not.
+    async def _earlier(
+        self, order: Order, rows: Sequence[Entry], judged: set[int], emit: Callable[[Event], None]
+    ) -> Result | ElumentaError | None:
+        """What becomes of an open call of an earlier run of this very cell: waiting for it is free, another is not.
 
-        It is looked up first; while nobody knows whether it was made, it is not bought again.
+        One without an id is looked up first; while nobody knows whether it was made, it is not bought again.
         """
-        if not (order.call.origin.cell_id or order.call.origin.source_hash):
-            return None
+        services = self._services
         for row in rows:
             if row.id in judged or row.origin.run == order.call.origin.run or not _same_cell(order, row):
                 continue
             judged.add(row.id)
             joined = order.of_row(row)
-            why = _("the history does not show it yet")
-            try:
-                if await find(self._services, joined) is not None:
-                    return joined
-            except OutcomeUnknown as error:
-                return error
-            except ElumentaError as error:
-                why = str(error)
-            if not await given_up(self._services, joined, row):
-                return _not_again(joined, row, why)
+            result = await self._unmade(joined, row) if joined.generation_id is None else None
+            if result is None:
+                result = await self._kept(Generation(services, joined, emit).resume())
+            if not (isinstance(result, OutcomeUnknown) and await given_up(services, joined, row)):
+                return result
         return None
+
+    async def _unmade(self, order: Order, row: Entry) -> OutcomeUnknown | None:
+        """Why an open call without an id cannot be waited for; ``None``: it has one now."""
+        try:
+            found = await find(self._services, order)
+        except OutcomeUnknown as error:
+            return error
+        except ElumentaError as error:
+            return _not_again(order, row, str(error))
+        return None if found is not None else _not_again(order, row, _("the history does not show it yet"))
 
     async def _fetched(
         self, order: Order, rows: Sequence[Entry], judged: set[int], emit: Callable[[Event], None]
@@ -215,11 +221,6 @@ class Engine:
                 self._fetching.discard(mine)
             return await self._handed(order, take, emit, note=_("fetched now"), paid_at=row.started_at)
         return None
-
-    async def _join(self, earlier: Order | OutcomeUnknown, emit: Callable[[Event], None]) -> Result | ElumentaError:
-        if isinstance(earlier, OutcomeUnknown):
-            return earlier
-        return await self._kept(Generation(self._services, earlier, emit).resume())
 
     async def _price(
         self, orders: Sequence[Order], *, max_price: int | None, confirm_above: int, emit: Callable[[Event], None]

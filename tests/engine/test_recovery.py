@@ -229,8 +229,9 @@ def test_a_job_is_not_given_up_while_the_history_cannot_be_read(world, later):
 def test_a_cell_whose_job_is_gone_for_good_is_bought_again(world, later):
     origin = Origin(source="magic", cell_id="c", source_hash="s", run="r1")
     call_id = forgotten(world, origin=origin)
-    with pytest.raises(el.OutcomeUnknown, match="earlier run of this cell"):
+    with pytest.raises(el.OutcomeUnknown, match="no readable answer") as caught:
         world.buy("gpt-5", origin=replace(origin, run="r2"))
+    assert caught.value.call_id == call_id
     world.server.fault("status", code=404, path="/generate/*", method="GET", times=1000)
     world.server.fault(**NOTHING, times=1000)
     world.session = later()
