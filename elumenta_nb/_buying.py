@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._answers import Chat, asked_for
 from ._catalog import Model, Resolved, catalog
-from ._errors import BadParam, BadReply, ElumentaError, UnknownModel
+from ._errors import AuthFailed, BadParam, BadReply, ElumentaError, UnknownModel
 from ._inputs import read_inputs
 from ._keys import hidden
 from ._language import gettext as _, tokens as _tokens
@@ -95,6 +95,7 @@ class Buying(Wiring):
         resolved = with_inputs(replace(resolved, params=params), inputs)
         params = asked_for(params, resolved, ask.shape)
         prompt = self._prompt(ask, resolved)
+        self._refuse_key(f"{prompt} {params}")
         origin = replace(origin, kernel=KERNEL, tags=tuple(dict.fromkeys((*self.tags, *origin.tags))))
         call = Call(
             category=resolved.category.name,
@@ -109,6 +110,14 @@ class Buying(Wiring):
             origin=origin,
         )
         return [Order.of_call(call, resolved, index) for index in range(ask.count)]
+
+    def _refuse_key(self, text: str) -> None:
+        key = self._settings.api_key
+        if key is not None and key() in text:
+            raise AuthFailed(
+                _("Your API key is in the prompt or in a parameter; it was not sent."),
+                hint=_("Remove it there. If it was sent or shared elsewhere, make a new key: elumenta.ru/web, Profile"),
+            )
 
     @staticmethod
     def _prompt(ask: Ask, resolved: Resolved) -> str:

@@ -7,7 +7,6 @@ goes, where the ledger is, or a higher price without a question. Nothing is read
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from ._address import check_base_url
 from ._errors import AuthFailed, ConfigError, NoKey
-from ._keys import KeyFile, Keyring, Secret, check_key, hidden
+from ._keys import Address, KeyFile, Keyring, Secret, check_key, hidden
 from ._language import LANGUAGES, gettext as _
 from ._values import Reuse
 
@@ -74,7 +73,7 @@ class Settings:
             if name == "api_key":
                 shown = value.last_four if value else "–"
             elif name == "ledger_url":
-                shown = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(self.ledger()))
+                shown = Address(self.ledger()).shown
             else:
                 shown = "–" if value is None else str(value)
             rows.append({"setting": name, "value": shown, "from": self.sources.get(name, "default")})
@@ -133,7 +132,7 @@ _SPECS: Final[dict[str, _Spec]] = {
     "base_url": _Spec(check_base_url, "ELUMENTA_BASE_URL"),
     "mode": _Spec(_choice("live", "sandbox"), "ELUMENTA_MODE", project=True),
     "home": _Spec(_folder, "ELUMENTA_HOME", user_file=False),
-    "ledger_url": _Spec(str, "ELUMENTA_LEDGER_URL"),
+    "ledger_url": _Spec(Address, "ELUMENTA_LEDGER_URL"),
     "media_dir": _Spec(_folder, "ELUMENTA_MEDIA_DIR"),
     "reuse": _Spec(_choice(*get_args(Reuse)), "ELUMENTA_REUSE", project=True),
     "confirm_above": _Spec(_whole, "ELUMENTA_CONFIRM_ABOVE", project=True),

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["PLACEHOLDER", "KeyFile", "Keyring", "Secret", "check_key", "hidden"]
+__all__ = ["PLACEHOLDER", "Address", "KeyFile", "Keyring", "Secret", "check_key", "hidden"]
 
 PLACEHOLDER: Final = "nb_YOUR_API_KEY"  # en/quickstart
+_PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@]*@")
 T = TypeVar("T")
 _KEY: Final = re.compile(r"nb_[\w.\-]{4,}", re.ASCII)  # no exact length: the pages disagree (api K1)
 
@@ -52,6 +53,19 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(_("An API key cannot be pickled."))
+
+
+class Address(str):
+    """The ledger's address, whose `repr` hides the password."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    @property
+    def shown(self) -> str:
+        return _PASSWORD.sub(r"\1:***@", self)
 
 
 class KeyFile:
@@ -104,9 +118,10 @@ def _written(path: Path) -> Iterator[None]:
 
 
 def hidden(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with the key wrapped. Tools that show a traceback with its variables show every variable of ours."""
+    """The settings with what is secret wrapped. Tools that show a traceback with its variables show every one of ours."""
+    wraps: dict[str, Callable[[str], Any]] = {"api_key": Secret, "ledger_url": Address}
     return {
-        name: Secret(value) if name == "api_key" and isinstance(value, str) else value
+        name: wraps[name](value) if name in wraps and isinstance(value, str) else value
         for name, value in settings.items()
     }
 
