@@ -67,7 +67,7 @@ def copied(text: str, page_folder: Path) -> str:
         path = (page_folder / found[2].partition("#")[0]).resolve()
         return found[0] if path.is_relative_to(SOURCE.resolve()) else found[1]
 
-    text = _OUT.sub(kept, text).replace("](tutorial.md)", "](tutorial/index.md)")
+    text = re.sub(r"\]\(((?:\.\./)*)tutorial\.md\)", r"](\1tutorial/index.md)", _OUT.sub(kept, text))
     return _TWO.sub(r"![\1](\2.webp#only-light)\n![\1](\2-dark.webp#only-dark)", text)
 
 
