@@ -32,6 +32,7 @@ from strange_api import DONE, Heard, StrangeApi, Told
 import elumenta_nb as el
 from elumenta_nb import _demo, sandbox
 from elumenta_nb._keys import Secret
+from elumenta_nb._values import Ask, Origin
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.xdist_group("canary")]
 
@@ -377,3 +378,42 @@ def test_a_keyring_that_is_locked_is_told_without_it(ring, tmp_path, when):
     assert "login" in caught.value.hint
     assert caught.value.__cause__ is caught.value.__context__ is None
     assert traces("".join(ours), KEY) == set()
+
+
+@pytest.mark.parametrize("where", ["prompt", "system", "chat"])
+def test_a_prompt_with_the_key_in_it_is_not_sent_to_a_model(tmp_path, where):
+    """From Python, or filled into a template from a variable: the model's provider would read it, and the store keep it."""
+    with StrangeApi() as api:
+        session = el.Session(api_key=KEY, base_url=api.url, home=tmp_path, media_dir=tmp_path / "media", reuse="all")
+        asks = {
+            "prompt": lambda: session.generate("gpt-5", f"why does {KEY} not work?"),
+            "system": lambda: session.generate("gpt-5", "hello", params={"system": f"the key is {KEY}"}),
+            "chat": lambda: session.run(Ask(model="gpt-5", prompt=f"my key: {KEY}", chat="a"), Origin(source="magic")),
+        }
+        with pytest.raises(el.AuthFailed, match="not sent") as caught:
+            asks[where]()
+        session.close()
+
+    assert caught.value.spent == "no"
+    assert api.of("POST", "/generate") == []
+    assert files_with(KEY, tmp_path) == []
+
+
+def test_the_password_of_a_team_s_ledger_is_shown_nowhere_either(tmp_path):
+    address = "postgresql+nosuchdriver://team:geheim2026@host.example/ledger"
+    session = el.Session(home=tmp_path, ledger_url=address, reuse="only")
+    shown = [
+        repr(session),
+        repr(vars(session)),
+        repr(session.settings),
+        str(session.settings.explain()),
+        repr(session.doctor()),
+    ]
+    with pytest.raises(el.LedgerError) as caught:
+        session.spend()
+    shown += [str(caught.value), caught.value.hint, repr(vars(caught.value))]
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    shown += [line for line in told.format() if "test_canary_key" not in line]
+
+    assert str(session.settings.ledger()) == address
+    assert [place for place in shown if "geheim2026" in place] == []
