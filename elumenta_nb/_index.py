@@ -121,6 +121,7 @@ class Index:
         self._texts = Texts(folder)
         self._entries: dict[str, _Entry] = {}
         self._by_fingerprint: dict[str, list[Take]] = {}
+        self._by_call: dict[int, list[Take]] = {}
         self._seen = 0
 
     @property
@@ -150,13 +151,13 @@ class Index:
         return self._texts.holds(wanted)
 
     def of_call(self, call_id: int) -> list[Take]:
-        return [*(take for take in self._sidecars() if take.call_id == call_id), *self._texts.of_call(call_id)]
+        return [*self._by_call.get(call_id, ()), *self._texts.of_call(call_id)]
 
     def refresh(self, *, force: bool = False) -> None:
         try:
             changed = self.folder.stat().st_mtime_ns
         except OSError:
-            self._entries, self._by_fingerprint, self._damaged, self._seen = {}, {}, {}, 0
+            self._entries, self._by_fingerprint, self._by_call, self._damaged, self._seen = {}, {}, {}, {}, 0
             self._texts = Texts(self.folder)
             return
         if changed == self._seen and not force:
@@ -209,6 +210,11 @@ class Index:
                 ids.add(take.id)
                 grouped[take.fingerprint].append(take)
         self._by_fingerprint = dict(grouped)
+        by_call: defaultdict[int, list[Take]] = defaultdict(list)
+        for take in self._sidecars():
+            if take.call_id is not None:
+                by_call[take.call_id].append(take)
+        self._by_call = dict(by_call)
 
 
 def preferred(takes: list[Take], call: Call) -> list[Take]:

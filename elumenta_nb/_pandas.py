@@ -26,13 +26,31 @@ _NAME: Final = "elumenta"
 
 
 class SpendAccessor:
-    """Questions to a frame of `el.spend()`; the columns are in docs/spend-columns.md.
+    """`map` of any frame, `results` and `gallery` of one that it returned; the rest are questions to a frame of `el.spend()`.
 
-    Raises `BadParam` naming the missing columns on any other frame.
+    The columns of that are in docs/spend-columns.md. Raises `BadParam` naming the missing columns on another frame.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
+
+    def map(self, template: str | None = None, *, model: str, **options: Any) -> Any:
+        """``el.map(df, …)``: a prompt for every row, planned, consented and paid once."""
+        from ._session import current
+
+        return current().map(self._frame, template, model=model, **options)
+
+    def results(self) -> pd.Series[Any]:
+        """The `Result` of each row of a frame that `el.map` returned, ``None`` where there is none; nothing is fetched."""
+        from ._session import current
+
+        return current().results_of(self._frame)
+
+    def gallery(self, n: int = 24, *, columns: int = 4) -> Any:
+        """The first `n` media of a frame that `el.map` returned, as thumbnails with their rows' labels."""
+        from ._batch import gallery
+
+        return gallery(self.results(), n=n, columns=columns)
 
     def by(self, key: str, *, tz: str | tzinfo | None = None) -> pd.DataFrame:
         """Sums by ``cell model category day notebook user tag`` or a column of words, the dearest first."""

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Done", "Runner", "Task"]
 
 HITS_ALL: Final = (AuthFailed, InsufficientTokens, PlanRequired, ConfigError, LedgerError)  # not this row's fault
-TROUBLE: Final = (ServerError, TransportError, BadReply)
+TROUBLE: Final = (ServerError, TransportError, BadReply, OutcomeUnknown)
 TROUBLES: Final = 25  # so many calls in a row with such an error, and none without: the map stops
 DRAIN_S: Final = 60.0  # for the calls under way when the map was stopped
 BREATH: Final = 256  # calls that are settled without a wait, before others get their turn
@@ -285,8 +285,8 @@ class Runner:
         self._put(Done(task.number, "completed", result, "", result.tokens, result.id))
 
     def _joined(self, task: Task, result: Result) -> None:
-        """A row of an earlier run: it costs what was still to be booked, nothing where it was paid."""
-        self._put(Done(task.number, "completed", result, "", result.tokens, result.id))
+        """A row that another run bought: it costs this one nothing."""
+        self._put(Done(task.number, "completed", result, "", 0, result.id))
 
     def _bought_after_all(self, task: Task) -> None:
         """The row that was in the way is known to have cost nothing."""
