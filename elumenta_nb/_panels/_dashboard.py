@@ -357,7 +357,7 @@ _STYLE: Final = """<style>
 .elumenta-panel.elumenta-dashboard { max-width: 1560px; }
 .elumenta-dashboard .elumenta-chart, .elumenta-dashboard .elumenta-chart > *, .elumenta-dashboard .vega-embed { width: 100%; min-width: 0; }
 .elumenta-dashboard .elumenta-chart { color: var(--jp-ui-font-color1, inherit); overflow: auto hidden; }
-.elumenta-dashboard .vega-embed svg { max-width: 100%; min-width: 400px; height: auto; }
+.elumenta-dashboard .vega-embed svg { max-width: 100%; min-width: 340px; height: auto; }
 .elumenta-dashboard table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .elumenta-dashboard tbody tr { border-top: 1px solid var(--jp-border-color2, rgba(128, 128, 128, .4)); }
 .elumenta-dashboard details > summary { cursor: pointer; }

@@ -13,6 +13,7 @@ from elumenta_nb import _surroundings
 from elumenta_nb._errors import BadParam, ConfirmPrice, ElumentaError, PriceAboveMax
 from elumenta_nb._language import gettext as _, tokens
 from elumenta_nb._markdown import plain
+from elumenta_nb._render import receipt
 
 from ._form import Form
 from ._gallery import Gallery
@@ -311,7 +312,8 @@ class Panel:
         model = self.form.chosen
         price = str(self.line.price) if self.line.price is not None else ""
         title = " · ".join(filter(None, ["Elumenta", model.slug if model else "", price]))
-        lines = [*self._said, *(f"{_('earlier')}: {result!r}" for result in self.results[1 : 1 + _EARLIER])]
+        lines = [*self._said, *map(_receipt, self.results[:1])]
+        lines += [f"{_('earlier')}: {_receipt(result)}" for result in self.results[1 : 1 + _EARLIER]]
         return Picture(title, tuple(plain(line) for line in lines), self.source, self.gallery.newest)
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -337,6 +339,12 @@ def display(widget: Any, still: Still, front: Shell | None, picture: Callable[[]
     bundle = widget._repr_mimebundle_()
     front.show({**bundle, "text/plain": "Elumenta"})
     still.show(front)
+
+
+def _receipt(result: Result) -> str:
+    """One line on a result: its receipt, and its file."""
+    said = str(receipt(result.receipt)[0]["text/plain"]) if result.receipt is not None else tokens(result.tokens)
+    return " · ".join(filter(None, [said, result.path.name if result.path is not None else ""]))
 
 
 def _place(front: Shell | None) -> Origin:

@@ -116,7 +116,7 @@ class Desk:
 def desk(front, jupyter, browser):
     jupyter.theme("light")
     path = jupyter.place(f"panels-{front}", CELLS)
-    with new_page(browser, width=1280, height=2300) as (page, heard):
+    with new_page(browser, width=1280, height=3600) as (page, heard):
         open_notebook(page, jupyter, front, path)
         heard.begin()
         run_all(page)
@@ -263,7 +263,7 @@ def test_everything_has_a_name_and_a_narrow_panel_fits_and_is_used_by_keyboard_a
     size = page.viewport_size
     if desk.front == "lab":
         page.keyboard.press("Control+b")  # the file browser away
-    page.set_viewport_size({"width": 560, "height": 2600})
+    page.set_viewport_size({"width": 560, "height": 3600})
     page.wait_for_timeout(500)
     wide = panel.evaluate("panel => [panel.scrollWidth, panel.clientWidth]")
     panel.get_by_label("Prompt", exact=True).fill("")

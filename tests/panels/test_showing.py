@@ -97,6 +97,7 @@ def test_the_still_picture_follows_the_last_state_with_the_result_in_its_own_typ
 
     still, result = shown_last(front)
     assert "Done · 2 tokens" in still["text/html"]
+    assert "gpt-5 · 2 tokens ·" in still["text/html"], "the receipt"
     assert "SANDBOX" in result["text/markdown"]
     assert shown.results[0].text[:40] not in still["text/html"]
 
