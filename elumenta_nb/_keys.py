@@ -93,7 +93,8 @@ class KeyFile:
         draft = self.path.with_suffix(".new")
         with _written(self.path):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - the mode must hold from the first byte
+            draft.unlink(missing_ok=True)  # it would keep the mode it has, or be a link to somewhere else
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - the mode must hold from the first byte
                 file.write(key() + "\n")
             draft.replace(self.path)
 
