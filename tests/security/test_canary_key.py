@@ -417,3 +417,21 @@ def test_the_password_of_a_team_s_ledger_is_shown_nowhere_either(tmp_path):
 
     assert str(session.settings.ledger()) == address
     assert [place for place in shown if "geheim2026" in place] == []
+
+
+@pytest.mark.parametrize("lies_there", ["a file that others can read", "a link to a file of others"])
+def test_what_lies_at_the_name_of_the_draft_of_a_key_file_neither_gets_nor_exposes_the_key(tmp_path, lies_there):
+    home, other = tmp_path / "home", tmp_path / "other"
+    home.mkdir()
+    other.write_text("not yours")
+    if lies_there.startswith("a link"):
+        (home / "key.new").symlink_to(other)
+    else:
+        (home / "key.new").write_text("old")
+        (home / "key.new").chmod(0o666)
+    el.Session(home=home, reuse="only").login(KEY)
+
+    assert stat.S_IMODE((home / "key").lstat().st_mode) == 0o600
+    assert not (home / "key").is_symlink()
+    assert other.read_text() == "not yours"
+    assert files_with(KEY, tmp_path) == ["key"]
