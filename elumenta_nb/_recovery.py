@@ -157,7 +157,7 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
     if ours >= len(free) and any(item.status == "pending" for item in unclear):
         return None  # its charge will tell
     if len(free) > len(alike) + 1 or (unclear and ours >= len(free)):
-        raise _several(order, [*free, *unclear])
+        raise _several(order, [*free, *unclear], rivals=bool(unclear))
     if ours >= len(free):
         order.missing = listing.whole
         return None
@@ -186,11 +186,14 @@ def _ours(order: Order, others: Sequence[Entry], free: list[Reply]) -> tuple[lis
     return ours, unclear
 
 
-def _several(order: Order, items: Sequence[Reply]) -> OutcomeUnknown:
+def _several(order: Order, items: Sequence[Reply], *, rivals: bool) -> OutcomeUnknown:
+    text = _("{model}: several generations of the account could be the lost one: {ids}.")
+    if rivals:
+        text = _(
+            "{model}: an equal call with other options is open too, and the server does not tell whose this is: {ids}."
+        )
     return OutcomeUnknown(
-        _("{model}: several generations of the account could be the lost one: {ids}.").format(
-            model=order.what, ids=", ".join(str(item.id) for item in items)
-        ),
+        text.format(model=order.what, ids=", ".join(str(item.id) for item in items)),
         hint=_("Compare them in %elumenta account-history; then choose one: %elumenta recover {id} {example}").format(
             id=order.call_id, example=items[0].id
         ),
