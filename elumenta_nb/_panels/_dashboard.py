@@ -1,7 +1,7 @@
 """`el.dashboard()`: where the tokens went, when they end, what to buy. Sums are made in SQL, words in `_board`.
 
 Live it is ipywidgets; a picture and tables of its last state go into the notebook before it, hidden while it lives.
-Shown at once with still charts: those that move replace them when Altair is loaded, behind the person's back.
+Figures and tables are shown at once; charts follow behind the person's back, still ones first, then those that move.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ _THUMB_SIDE: Final = 96
 _NONE: Final[Bundle] = ({"text/plain": ""}, {})
 _WIDE: Final = 500  # narrower places scale it: a chart made before it is placed measures its place as nothing
 _CHART: Final = "max-width:100%;height:auto"
+_TALL: Final = "160px"  # kept free for a chart, so that less moves when it comes
 
 
 def _in_thread(work: Callable[[], None]) -> None:
@@ -195,6 +196,12 @@ class Dashboard:
 
     def widget(self) -> Any:
         """The live dashboard; each call makes another view of the same state."""
+        whole, slots = self._made()
+        self._begin(slots)
+        return whole
+
+    def _made(self) -> tuple[Any, dict[str, _Slot]]:
+        """A view, and the places of its charts."""
         parts = {name: widgets.HTML() for name in ("tiles", "time", "group", "top", "uncharged", "ends", "advised")}
         slots = {name: _Slot() for name in ("time", "group", "ends")}
 
@@ -247,12 +254,17 @@ class Dashboard:
         )
         whole.add_class("elumenta-panel")
         whole.add_class("elumenta-dashboard")
+        return whole, slots
+
+    def _begin(self, slots: dict[str, _Slot]) -> None:
         if spend.drawable():
             self._spawn(lambda: self._enliven(slots))
-        return whole
 
     def _enliven(self, slots: dict[str, _Slot]) -> None:
-        """Replace stills by charts that move, one after the other."""
+        """Draw stills, then replace them by charts that move, one after the other."""
+        for slot in slots.values():
+            with self._lock:
+                slot.rest()
         for slot in slots.values():
             made = spend.widget(slot.spec or {"mark": "bar", "data": {"values": []}})
             with self._lock:
@@ -337,8 +349,10 @@ class Dashboard:
             return
         self._shell.show(page, slot=self._still)
         self._shell.show({"text/plain": ""}, slot=charts)  # drawn when the dashboard is seen
-        view = self.widget()._repr_mimebundle_()
+        whole, slots = self._made()
+        view = whole._repr_mimebundle_()
         self._shell.show({**(view[0] if isinstance(view, tuple) else view), "text/plain": ""})
+        self._begin(slots)
         self._shell.update(charts, *(self.picture() or _NONE))
 
     def _keep(self) -> None:
@@ -378,26 +392,33 @@ def _section(title: str, *children: Any, card: dict[str, Any]) -> Any:
 
 
 class _Slot:
-    """The place of a chart: a still at first, then one that moves."""
+    """The place of a chart: kept free at first, then a still, then one that moves."""
 
     def __init__(self) -> None:
-        self.box = widgets.Box(layout=widgets.Layout(width="100%"))
+        self.box = widgets.Box(layout=widgets.Layout(width="100%", min_height=_TALL))
         self.box.add_class("elumenta-chart")
         self.spec: dict[str, Any] | None = None
         self._moving: Any = None
 
     def draw(self, spec: dict[str, Any] | None, alt: str) -> None:
         self.spec = None if spec is None else {**spec, "width": _WIDE, "description": alt}
+        self.box.layout.min_height = _TALL if spec is not None and spend.drawable() else None
         if self.spec is None:
             self.box.children = ()
         elif self._moving is not None:
             spend.redraw(self._moving, self.spec)
             self.box.children = (self._moving,)
-        elif spend.drawable():
+        elif not spend.drawable():
+            self.box.children = (widgets.HTML(f"<div>{spend.install_line()}</div>"),)
+        elif self.box.children:
+            self.rest()
+
+    def rest(self) -> None:
+        """Draw it as a still, where there is anything to draw."""
+        if self.spec is not None and self._moving is None:
+            alt = self.spec["description"]
             still = _board.image(spend.svg(self.spec).encode(), "image/svg+xml", alt, _CHART)
             self.box.children = (widgets.HTML(still),)
-        else:
-            self.box.children = (widgets.HTML(f"<div>{spend.install_line()}</div>"),)
 
     def enliven(self, moving: Any) -> None:
         self._moving = moving
