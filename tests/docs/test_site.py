@@ -76,7 +76,10 @@ def test_every_page_is_there_and_can_be_reached(built):
     html = {path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")} - {"404"}
     nav = {Path(name).with_suffix("").as_posix() for name in docs.named(docs.configuration(pages, site)["nav"])}
 
+    written = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").splitlines()
+
     assert made == html == nav
+    assert sorted(name for name in nav if sum(line.endswith(f" {name}.md") for line in written) > 1) == []
     assert {"index", "ru", "architecture", "howto/ci", "howto/teams", "tutorial/01_quickstart"} <= made
 
 
