@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PACKAGE = ROOT / "elumenta_nb"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-SIZE = 560 * 1024  # the figure to reach is 300 KiB: docs/development.md says why it is missed, and by how much
+SIZE = 600 * 1024  # the figure to reach is 300 KiB: docs/development.md says why it is missed, and by how much
 
 pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.slow]
 
