@@ -49,7 +49,7 @@ TRIES: Final = 4
 BLIND_S: Final = 20.0
 KEPT: Final = 16  # sessions of a worker
 _PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@]*@")
-_SECRET_OPTION: Final = re.compile(r"([?&])(?:ssl)?password=[^&]*", re.IGNORECASE)
+_SECRET_OPTIONS: Final = ("password=", "sslpassword=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,9 @@ def package() -> str:
 
 def without_password(url: str) -> str:
     """The address of a ledger as anybody may read it."""
-    return _SECRET_OPTION.sub(r"\1", _PASSWORD.sub(r"\1@", url)).rstrip("?&")
+    place, mark, options = _PASSWORD.sub(r"\1@", url).partition("?")
+    kept = "&".join(option for option in options.split("&") if not option.lower().startswith(_SECRET_OPTIONS))
+    return f"{place}{mark if kept else ''}{kept}"
 
 
 # -------------------------------------------------------------------- may this worker take part?
