@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -125,10 +125,10 @@ class Sending:
 
     method: str
     url: httpx.URL
-    fields: list[tuple[bytes, bytes]]
-    content: bytes | None
-    extensions: dict[str, Any]
-    pieces: Any = None  # of a body that is made while it is sent
+    fields: list[tuple[bytes, bytes]] = field(repr=False)  # the key is one of them
+    content: bytes | None = field(repr=False)
+    extensions: dict[str, Any] = field(repr=False)
+    pieces: Any = field(default=None, repr=False)  # of a body that is made while it is sent
     chunked: bool = False
 
     @classmethod
@@ -178,7 +178,7 @@ class Connection(httpx.AsyncBaseTransport):
         self._route = route
         self._keepalive_s = keepalive_s
         self._line: _Line | None = None
-        self._place: tuple[str, int] | None = None
+        self._place: tuple[str, int, str] | None = None
         self._rest = b""  # read beyond the head of an answer
         self._idle_since = 0.0
 
@@ -192,11 +192,11 @@ class Connection(httpx.AsyncBaseTransport):
         timeout: Any = request.extensions.get("timeout", {})
         try:
             trace = request.extensions.get("trace")
-            line = self._kept(request.url)
+            line = self._kept(request)
             if line is None:
                 if trace is not None:
                     await trace("connection.connect_tcp.started", {})
-                line = await self._connected(request.url, timeout.get("connect"))
+                line = await self._connected(request, timeout.get("connect"))
             if trace is not None:
                 await trace("http11.send_request_headers.started", {"request": request})
             await self._send(line, request, timeout.get("write") or 60.0)
@@ -215,25 +215,26 @@ class Connection(httpx.AsyncBaseTransport):
 
     # ------------------------------------------------------------ the way there
 
-    def _kept(self, url: httpx.URL) -> _Line | None:
+    def _kept(self, request: Sending) -> _Line | None:
         """The open connection, if there is one that can be trusted."""
         line = self._line
         if line is None:
             return None
         stale = asyncio.get_running_loop().time() - self._idle_since > self._keepalive_s
-        if _place(url) != self._place or stale or line.over or line.came or self._rest:
+        if _place(request) != self._place or stale or line.over or line.came or self._rest:
             self._drop()
             return None
         return line
 
-    async def _connected(self, url: httpx.URL, within_s: float | None) -> _Line:
-        loop, place = asyncio.get_running_loop(), _place(url)
-        how: dict[str, Any] = {} if _ADDRESS.match(url.host) else {"happy_eyeballs_delay": 0.25}
-        if url.scheme == "https":
-            how |= {"ssl": self._route.ssl_context, "server_hostname": url.host}
+    async def _connected(self, request: Sending, within_s: float | None) -> _Line:
+        loop, place = asyncio.get_running_loop(), _place(request)
+        host, port, name = place
+        how: dict[str, Any] = {} if _ADDRESS.match(host) else {"happy_eyeballs_delay": 0.25}
+        if request.url.scheme == "https":
+            how |= {"ssl": self._route.ssl_context, "server_hostname": name}
         try:
             async with asyncio.timeout(within_s):
-                _transport, line = await loop.create_connection(_Line, *place, **how)
+                _transport, line = await loop.create_connection(_Line, host, port, **how)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("") from error
         except OSError as error:
@@ -242,14 +243,11 @@ class Connection(httpx.AsyncBaseTransport):
         return line
 
     async def _send(self, line: _Line, request: Sending, within_s: float) -> None:
-        head = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-        head += [b"%b: %b" % (name, value) for name, value in request.fields]
-        start = b"\r\n".join(head) + b"\r\n\r\n"
         if request.content is not None:
-            line.transport.write(start + request.content)
+            line.transport.write(_start(request) + request.content)  # in no variable: the key is in it
             await line.drained(within_s)
             return
-        line.transport.write(start)
+        line.transport.write(_start(request))
         async for piece in request.pieces:
             if piece:
                 line.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if request.chunked else piece)
@@ -412,8 +410,17 @@ def _length(status: int, headers: list[tuple[bytes, bytes]]) -> int:
     return int(told)
 
 
-def _place(url: httpx.URL) -> tuple[str, int]:
-    return url.host, url.port or (443 if url.scheme == "https" else 80)
+def _start(request: Sending) -> bytes:
+    head = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    head += [b"%b: %b" % (name, value) for name, value in request.fields]
+    return b"\r\n".join(head) + b"\r\n\r\n"
+
+
+def _place(request: Sending) -> tuple[str, int, str]:
+    """Where to connect, and the name that the server's certificate must have: it may be asked for by its number."""
+    url = request.url
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.host, port, request.extensions.get("sni_hostname") or url.raw_host.decode("ascii")
 
 
 def _plain(error: OSError) -> OSError:
