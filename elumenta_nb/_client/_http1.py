@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Connection", "Sending"]
 
 MAX_HEAD: Final = 64 * 1024
+MOST_INTERIM: Final = 16  # 100 Continue and its like, which nobody asked for
 HIGH_WATER: Final = 512 * 1024  # bytes of an answer that wait to be read
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n]*))?\Z")
@@ -258,12 +259,14 @@ class Connection(httpx.AsyncBaseTransport):
     # ------------------------------------------------------------ the answer
 
     async def _answer(self, line: _Line, within_s: float) -> Answer:
-        while True:
+        for _interim in range(MOST_INTERIM):
             status, headers, keeps = await self._head(line, within_s)
             if status >= 200:
                 break
             if status == 101:
                 raise httpx.RemoteProtocolError("101 was not asked for")
+        else:
+            raise httpx.RemoteProtocolError("interim answers without an end")
         length = _length(status, headers)
         body = _Body(self, line, length, within_s, keeps=keeps and length != _TO_THE_END)
         return Answer(status, headers, body)
@@ -366,8 +369,11 @@ class _Body(httpx.AsyncByteStream):
                 yield data
             if (await self._text()).rstrip(b"\r"):
                 raise httpx.RemoteProtocolError("a piece of the answer is longer than it says")
-        while (await self._text()).rstrip(b"\r"):  # trailers say nothing that is asked for
-            pass
+        size_of_trailers = 0  # they say nothing that is asked for
+        while trailer := (await self._text()).rstrip(b"\r"):
+            size_of_trailers += len(trailer)
+            if size_of_trailers > MAX_HEAD:
+                raise httpx.RemoteProtocolError("trailers without an end")
 
     async def _text(self) -> bytes:
         """The next line, without its line break."""
