@@ -33,14 +33,14 @@ _READ: Final = (
     'SELECT no, api, account, per, target, "user", tag, title, ceiling, from_us, to_us, spent, held FROM budgets'
     " WHERE api = :api AND account = :account"
 )
-_OF_MAPS: Final = " AND (per <> 'map' OR target IN {texts})"
+_OF_MAPS: Final = " AND (per <> 'map' OR target {in_texts})"
 _MOVE: Final = "UPDATE budgets SET spent = spent + :spent, held = held + :held WHERE no = :no"
 _TURN: Final = "UPDATE budgets SET from_us = :from_us, to_us = :to_us, spent = :spent, held = :held WHERE no = :no"
 _COUNT: Final = (
     "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(held), 0) FROM calls"
-    " WHERE started_us >= :from_us AND started_us < :to_us AND place_no IN {ids}"
+    " WHERE started_us >= :from_us AND started_us < :to_us AND place_no {in_ids}"
 )
-_SUMMED: Final = "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(held), 0) FROM sums WHERE place_no IN {ids}"
+_SUMMED: Final = "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(held), 0) FROM sums WHERE place_no {in_ids}"
 _PLACES: Final = (
     'SELECT no, notebook, "user", tags, map_id FROM places'
     " WHERE api = :api AND account = :account AND source <> 'elsewhere'"

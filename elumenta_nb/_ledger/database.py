@@ -385,7 +385,7 @@ class Database:
 
     def _to_native(self, sql: str) -> str:
         filled = sql
-        for word in ("ids", "texts", "lock"):
+        for word in ("in_ids", "in_texts", "lock"):
             filled = filled.replace(f"{{{word}}}", self._words[word])
         if self.kind == "sqlite":
             return filled  # sqlite3 takes :name as it is

@@ -36,7 +36,7 @@ def holders_of(tx: Tx, keys: Iterable[str | None]) -> dict[str | None, int]:
     if not wanted:
         return {}
     rows = tx.all(
-        "SELECT once, id FROM calls WHERE once IS NOT NULL AND status < 4 AND once IN {texts}",
+        "SELECT once, id FROM calls WHERE once IS NOT NULL AND status < 4 AND once {in_texts}",
         texts=json.dumps(wanted),
     )
     return {row[0]: row[1] for row in rows}

@@ -111,7 +111,7 @@ def entries(tx: Tx, which: str, now_us: int, **facts: Any) -> list[Entry]:
 
 
 def by_ids(tx: Tx, ids: Iterable[int], now_us: int) -> dict[int, Entry]:
-    rows = tx.all(_ENTRY + "c.id IN {ids}", ids=json.dumps(sorted(ids)))
+    rows = tx.all(_ENTRY + "c.id {in_ids}", ids=json.dumps(sorted(ids)))
     return {entry.id: entry for entry in (_entry(row, now_us) for row in rows)}
 
 
@@ -139,7 +139,7 @@ def open_calls(
             name = column[2:]
             sql, facts[name] = f"{sql} AND {column} = :{name}", value
     if ids is not None:
-        sql, facts["ids"] = sql + " AND c.id IN {ids}", json.dumps(list(ids))
+        sql, facts["ids"] = sql + " AND c.id {in_ids}", json.dumps(list(ids))
     return [_entry(row, now_us) for row in tx.all(sql + " ORDER BY c.id", **facts)]
 
 
@@ -190,10 +190,16 @@ def of_fingerprints(tx: Tx, now_us: int, account: str, api: str, fingerprints: S
     found: dict[str, list[Entry]] = {}
     wanted = sorted(set(fingerprints) - {""})
     for start in range(0, len(wanted), _CHUNK):
-        rows = tx.all(
-            _ENTRY + "d.fingerprint <> '' AND d.fingerprint IN {texts} AND c.status < 4 AND (c.flags & 1) = 0"
-            " AND p.account = :account AND p.api = :api ORDER BY c.id",
+        ids = tx.all(
+            "SELECT call_id FROM details WHERE fingerprint <> '' AND fingerprint {in_texts}",
             texts=json.dumps(wanted[start : start + _CHUNK]),
+        )
+        if not ids:
+            continue
+        rows = tx.all(
+            _ENTRY + "c.id {in_ids} AND c.status < 4 AND (c.flags & 1) = 0"
+            " AND p.account = :account AND p.api = :api ORDER BY c.id",
+            ids=json.dumps([row[0] for row in ids]),
             account=account,
             api=api,
         )
@@ -215,7 +221,7 @@ def sent_since(tx: Tx, account: str, api: str, since: datetime) -> int:
     ]
     row = tx.one(
         "SELECT COALESCE(SUM(CASE WHEN attempts < 1 THEN 1 ELSE attempts END), 0) FROM calls"
-        " WHERE started_us >= :since_us AND status <> 5 AND (flags & 1) = 0 AND place_no IN {ids}",
+        " WHERE started_us >= :since_us AND status <> 5 AND (flags & 1) = 0 AND place_no {in_ids}",
         since_us=micros(since),
         ids=json.dumps(places),
     )

@@ -44,7 +44,7 @@ READ: Final = (
     "SELECT c.id, c.place_no, c.model_no, c.kernel_no, c.status, c.flags, c.started_us, c.quoted, c.held, c.tokens,"
     " c.generation_no, c.generation_name, c.balance_after, c.latency_us, c.attempts, c.ended_us, c.lease_us, d.price_key,"
     " c.once"
-    " FROM calls c JOIN details d ON d.call_id = c.id WHERE c.id IN {ids} ORDER BY c.id{lock}"
+    " FROM calls c JOIN details d ON d.call_id = c.id WHERE c.id {in_ids} ORDER BY c.id{lock}"
 )
 UPDATE: Final = (
     "UPDATE calls SET status = :status, flags = :flags, held = :held, tokens = :tokens, generation_no = :generation_no,"

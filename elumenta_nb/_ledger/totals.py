@@ -68,7 +68,7 @@ def conditions(tx: Tx, where: Where, table: str) -> tuple[list[str], dict[str, A
         and (where.tag is None or where.tag in json.loads(row[6] or "[]"))
     ]
     if len(fitting) < len(places):
-        wanted.append(f"{table}.place_no IN {{ids}}")
+        wanted.append(f"{table}.place_no {{in_ids}}")
         facts["ids"] = json.dumps(fitting)
     if where.category is not None or where.model is not None:
         models = [
