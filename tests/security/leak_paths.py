@@ -427,7 +427,15 @@ print(echoing.balance(), echoing.me(), echoing.stats(), echoing.served_models(),
     ),
     # ------------------------------------------------------------ what the process writes down
     "logging at DEBUG": shown(
-        "print(log.getvalue()); assert 'send_request_headers' in log.getvalue()",
+        r"""
+import httpx
+from elumenta_nb._client import Client
+client = Client(base_url=os.environ["ELUMENTA_BASE_URL"], key=el.session().settings.api_key,
+                transport_factory=lambda route: httpx.AsyncHTTPTransport())  # as behind a proxy
+print(await client.balance())
+await client.aclose()
+print(log.getvalue()); assert 'send_request_headers' in log.getvalue()
+""",
         "logging.getLogger('httpx').debug('Authorization: Bearer %s', plant(NAME))",
     ),
     "warnings": shown("print(warned.getvalue())", "warnings.warn('unclosed ' + plant(NAME), ResourceWarning)"),

@@ -21,7 +21,7 @@ from PIL import Image
 from strange_api import DONE, Heard, StrangeApi, Told
 
 import elumenta_nb as el
-from elumenta_nb import _generation
+from elumenta_nb import _delivery
 from elumenta_nb._client import _download
 from elumenta_nb._preview import MAX_PIXELS, preview
 from elumenta_nb._result import Result
@@ -382,7 +382,7 @@ FILES = {
 
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_that_never_ends_or_never_begins_is_paid_said_and_leaves_nothing(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(_generation, "MAX_MEDIA_BYTES", 2 * 1024**2)
+    monkeypatch.setattr(_delivery, "MAX_MEDIA_BYTES", 2 * 1024**2)
     monkeypatch.setattr(_download, "SLOW_WINDOW_S", 0.2)
 
     def answer(heard: Heard) -> Told | None:

@@ -4,19 +4,23 @@ result, and every token the server took is in the ledger.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from strange_api import Told
-from till_api import Raw, Till, books, dumps, session_at
+from till_api import KEY, Raw, Till, at_once, books, dumps, session_at
 
 import elumenta_nb as el
-from elumenta_nb._client import _answer
-from elumenta_nb._values import Ask, Origin
+from elumenta_nb._client import Client, _answer
+from elumenta_nb._values import Ask, Call, Origin
 
 DEEP = "[" * 10_000 + "]" * 10_000
 
@@ -304,3 +308,88 @@ def test_headers_of_any_kind_change_nothing(world):
         session.balance()
 
     assert books(session) == (till.taken, 0)
+
+
+# ------------------------------------------------------------------ HTTP without an end
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+HEADS = {
+    "a status line": (b"HTTP/1.1 200 ", b"x" * 4096),
+    "header lines": (OK, b"x-more: and more\r\n" * 100),
+    "one header": (OK + b"x-more: ", b"x" * 4096),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 50),
+    "interim answers with hints": (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" * 50),
+    "a chunk's length": (OK + b"transfer-encoding: chunked\r\n\r\n", b"0" * 4096),
+    "a chunk's extension": (OK + b"transfer-encoding: chunked\r\n\r\n5;x=", b"x" * 4096),
+    "trailers": (OK + b"transfer-encoding: chunked\r\n\r\n0\r\n", b"x-more: and more\r\n" * 100),
+    "empty lines before the answer": (b"", b"\r\n" * 2000),
+    "another protocol": (b"", b"SSH-2.0-OpenSSH_9.6\r\n" * 100),
+    "two lengths": (OK + b"content-length: 2\r\ncontent-length: 5\r\n\r\n{}   ", b"x" * 4096),
+    "a length and chunks": (
+        OK + b"content-length: 2\r\ntransfer-encoding: chunked, chunked\r\n\r\n",
+        b"2\r\n{}\r\n" * 50,
+    ),
+}
+
+
+class Endless:
+    """A server of bytes: `first`, and then the same again and again until the client has enough."""
+
+    def __init__(self, first: bytes, again: bytes) -> None:
+        self.first, self.again, self.asked = first, again, 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/api/v2"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._talk, args=(client,), daemon=True).start()
+
+    def _talk(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            if client.recv(65536):
+                self.asked += 1
+                client.sendall(self.first)
+                while True:
+                    client.sendall(self.again)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_an_answer_whose_head_never_ends_is_given_up_on_and_may_be_charged(kind):
+    """The client alone: what is not HTTP leaves the outcome open, at once, and is never sent again."""
+
+    async def create() -> tuple[el.ElumentaError, float, int]:
+        server = Endless(*HEADS[kind])
+        client = Client(base_url=server.url, key=lambda: KEY, sleep=at_once)
+        began = time.monotonic()
+        try:
+            with pytest.raises(el.ElumentaError) as caught:
+                await client.create(Call(category="text", model="gpt-5", prompt="x"), Quiet())
+        finally:
+            await client.aclose()
+            server.close()
+        return caught.value, time.monotonic() - began, server.asked
+
+    error, took, asked = asyncio.run(create())
+
+    assert error.spent == "maybe"
+    assert asked == 1
+    assert took < 10
+
+
+class Quiet:
+    """Hears of a paid request and says nothing."""
+
+    def sent(self) -> None: ...
+
+    async def accepted(self, generation_id: int | str) -> None: ...
+
+    def delta(self, text: str) -> None: ...
+
+    def retrying(self, reason: str, wait_s: float) -> None: ...

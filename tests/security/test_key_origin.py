@@ -18,6 +18,7 @@ from strange_api import DONE, Heard, StrangeApi, Told
 
 import elumenta_nb as el
 from elumenta_nb._client import _routes
+from elumenta_nb._client._download import Downloads
 from elumenta_nb._client._line import _signer
 from elumenta_nb._values import Ask, Origin
 
@@ -381,6 +382,45 @@ def test_where_the_other_end_is_not_the_api_nothing_is_signed(tmp_path, monkeypa
 
     assert other.heard == []
     assert traces(bytes(proxy.seen), KEY) == set()
+
+
+def test_a_file_s_server_is_greeted_by_its_name_although_it_is_asked_at_the_address_that_was_checked(
+    tmp_path, certificates
+):
+    """Without a proxy: the certificate must be that of the name, and a connection for one name serves no other."""
+    greeted: list[str | None] = []
+    certificates.sni_callback = lambda _socket, name, _context: greeted.append(name)
+
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async def fetch(port: int) -> list[str]:
+        downloads = Downloads(local=True, factory=None, sleep=at_once, resolve=resolve)
+        said = []
+        for host in ("media.test", "api.test", "media.test", "other.test", "127.0.0.1"):
+            try:
+                got = await downloads.fetch(f"https://{host}:{port}/a.png", tmp_path / "x", max_bytes=1000)
+                said.append(f"{host} {got.size_bytes}")
+            except el.DownloadFailed as error:
+                said.append(str(error))
+        await downloads.aclose()
+        return said
+
+    with StrangeApi(lambda _heard: Told(PNG), tls=certificates) as files:
+        media, api, again, other, number = asyncio.run(fetch(files.port))
+
+    assert (media, api, again) == (f"media.test {len(PNG)}", f"api.test {len(PNG)}", f"media.test {len(PNG)}")
+    assert number == f"127.0.0.1 {len(PNG)}"
+    assert "other.test" in other
+    assert "certificate" in other.lower()
+    assert greeted[:2] == ["media.test", "api.test"]
+    assert "other.test" in greeted
+    assert [heard.header("host").split(":")[0] for heard in files.heard] == [
+        "media.test",
+        "api.test",
+        "media.test",
+        "127.0.0.1",
+    ]
 
 
 def test_a_key_for_http_is_refused_unless_it_stays_on_this_machine(tmp_path):
