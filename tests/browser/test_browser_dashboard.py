@@ -100,7 +100,7 @@ def test_ten_thousand_calls_are_painted_soon(jupyter, browser):
         heard.begin()
         run_cells(page, 0, 1)
         plain, first = painted(page, 2, ".plain"), painted(page, 3, TILES)
-        page.wait_for_function(DRAWN)
+        page.locator(".elumenta-dashboard .vega-embed svg").nth(1).wait_for()
         again = painted(page, 4, TILES)
         shoot(page, "dashboard-lab-large")
         assert page.locator(".elumenta-dashboard").first.get_by_text("in 10,000 calls").count() == 1
