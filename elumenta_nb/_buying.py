@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._answers import Chat, asked_for
 from ._catalog import Model, Resolved, catalog
-from ._errors import AuthFailed, BadParam, BadReply, ElumentaError, UnknownModel
+from ._errors import BadParam, BadReply, ElumentaError, UnknownModel
 from ._inputs import read_inputs
-from ._keys import hidden
+from ._keys import hidden, key_in_prompt
 from ._language import gettext as _, tokens as _tokens
 from ._order import Order
 from ._result import Result, parse_json
@@ -114,10 +114,7 @@ class Buying(Wiring):
     def _refuse_key(self, text: str) -> None:
         key = self._settings.api_key
         if key is not None and key() in text:
-            raise AuthFailed(
-                _("Your API key is in the prompt or in a parameter; it was not sent."),
-                hint=_("Remove it there. If it was sent or shared elsewhere, make a new key: elumenta.ru/web, Profile"),
-            )
+            raise key_in_prompt()
 
     @staticmethod
     def _prompt(ask: Ask, resolved: Resolved) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["PLACEHOLDER", "Address", "KeyFile", "Keyring", "Secret", "check_key", "hidden"]
+__all__ = ["PLACEHOLDER", "Address", "KeyFile", "Keyring", "Secret", "check_key", "hidden", "key_in_prompt"]
 
 PLACEHOLDER: Final = "nb_YOUR_API_KEY"  # en/quickstart
 _PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@]*@")
@@ -116,6 +116,14 @@ def _written(path: Path) -> Iterator[None]:
             _("{path} cannot be written: {why}.").format(path=path, why=error.strerror or error),
             hint=_("Set ELUMENTA_HOME to a folder that can be written, or give the key in ELUMENTA_API_KEY."),
         ) from None
+
+
+def key_in_prompt() -> AuthFailed:
+    """The error of a call whose prompt or parameters hold the account's own key."""
+    return AuthFailed(
+        _("Your API key is in the prompt or in a parameter; it was not sent."),
+        hint=_("Remove it there. If it was sent or shared elsewhere, make a new key: elumenta.ru/web, Profile"),
+    )
 
 
 def hidden(settings: Mapping[str, Any]) -> dict[str, Any]:

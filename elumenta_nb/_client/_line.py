@@ -14,6 +14,7 @@ import httpx
 from elumenta_nb import _wire as wire
 from elumenta_nb._address import check_base_url, is_loopback
 from elumenta_nb._errors import AuthFailed, BadParam, redact
+from elumenta_nb._keys import key_in_prompt
 from elumenta_nb._language import gettext as _
 from elumenta_nb._values import Limits
 
@@ -46,6 +47,7 @@ class Line:
         self._sign = _signer(key, self._base)
         self._is_direct = False  # on our own connections: without a proxy
         self.hide = _hider(key)
+        self._is_told = _finder(key)
         self.veil: Callable[[], Callable[[str | None], str]] = lambda: _veil(key)
         self._lanes: Lanes | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -80,6 +82,8 @@ class Line:
                 "data": dict(request.fields or {}),
             }
         elif request.body is not None:
+            if self._is_told(request.body):
+                raise key_in_prompt()
             headers.append(("content-type", "application/json"))
             facts = {"content": request.body}
         lanes, url = self._connections(), _url(self.base_url, request.path)
@@ -166,6 +170,16 @@ def _signer(key: Callable[[], str], base: httpx.URL) -> Callable[[httpx.Request 
             request.headers["authorization"] = f"Bearer {secret}"
 
     return sign
+
+
+def _finder(key: Callable[[], str]) -> Callable[[bytes], bool]:
+    """Whether a body that is to be sent holds the key: whoever reads prompts would have it."""
+
+    def is_told(body: bytes) -> bool:
+        raw = key().encode()
+        return len(raw) >= _SHORTEST_KEY and raw in body
+
+    return is_told
 
 
 def _hider(key: Callable[[], str]) -> Callable[[bytes], bytes]:
