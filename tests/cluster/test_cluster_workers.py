@@ -1,6 +1,9 @@
 """Who may work at a map, what travels to the workers and what does not, and how they are stopped."""
 
 import _thread
+import io
+import re
+import subprocess
 import sys
 import threading
 import time
@@ -13,7 +16,8 @@ from distributed import Client
 
 from elumenta_nb import BadParam, ConfigError, GenerationFailed
 from elumenta_nb._batch import Spec, plan_map
-from elumenta_nb._batch._cluster import deal_of
+from elumenta_nb._batch._cluster import Crew, deal_of
+from elumenta_nb._batch._view import Show
 from elumenta_nb._batch._worker import check, without_password, work
 from elumenta_nb._session import Session
 
@@ -280,6 +284,48 @@ def test_an_interrupt_stops_the_workers_within_seconds_and_keeps_what_is_there(s
     assert session.last_map.stopped == "stopped by you"
     assert mapped(session, threads.client, 90)["tokens"].sum() == 90 - bought
     assert set(served.charged().values()) == {1}
+    session.close()
+
+
+@pytest.mark.slow
+def test_when_the_kernel_that_asked_is_killed_the_workers_stop_and_its_next_run_buys_the_rest(served, threads):
+    program = (
+        "import sys, pandas as pd, elumenta_nb as el; from distributed import Client;"
+        f" el.map(pd.DataFrame({{'title': [f'thing {{i}}' for i in range(90)]}}), {TEMPLATE!r}, model='gpt-5-nano',"
+        " budget=100, concurrency=4, scheduler=Client(sys.argv[1]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, threads.cluster.scheduler_address])
+    ends = time.monotonic() + 30
+    while sum(served.charged().values()) < 12 and time.monotonic() < ends and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait(10)
+    time.sleep(3)
+    bought = served.spent
+    time.sleep(1.5)
+    session = Session()
+    rest = mapped(session, threads.client, 90)
+
+    assert 12 <= bought < 60
+    assert bought + int(rest["tokens"].sum()) == served.spent == 90
+    assert set(served.charged().values()) == {1}
+    assert set(rest["status"]) == {"completed"}
+    session.close()
+
+
+@pytest.mark.slow
+def test_the_line_moves_while_the_parts_are_with_the_workers(served, threads):
+    session = Session()
+    prepared = planned(session, 40)
+    crew = Crew(prepared, session, threads.client, concurrency=4, on_error="keep")
+    terminal = io.StringIO()
+    crew.begin()
+    crew.run(Show(crew.board, crew, terminal=terminal))
+
+    done = [int(n) for n in re.findall(r"(\d+) of 40 calls", terminal.getvalue())]
+    assert done == sorted(done)
+    assert len(set(done)) >= 4
+    assert re.search(r"\d+ tokens · \d+ a second · .* left", terminal.getvalue())
     session.close()
 
 
