@@ -84,14 +84,14 @@ def progress_line(tally: Tally, *, rate: float, left_s: float | None, waits_s: f
     parts = [
         f"map {tally.model}",
         _("{done} of {all} calls").format(done=number(tally.done), all=number(tally.calls)),
-        tokens(tally.tokens),
     ]
+    if waits_s > 0:  # first of all, for a narrow terminal shows no more
+        why = reason or _("request limit reached")
+        parts.append(_("goes on in {time}: {reason}").format(reason=why.rstrip("."), time=span(round(waits_s))))
+        return " · ".join(parts)
+    parts.append(tokens(tally.tokens))
     if tally.failed:
         parts.append(ngettext("{n} failed", "{n} failed", tally.failed))
-    if waits_s > 0:
-        why = reason or _("request limit reached")
-        parts.append(_("{reason}: goes on in {time}").format(reason=why.rstrip("."), time=span(round(waits_s))))
-        return " · ".join(parts)
     if rate >= 1:
         parts.append(_("{n} a second").format(n=number(round(rate))))
     elif rate > 0:
