@@ -24,6 +24,14 @@ CELLS = [
     "el.reconcile(elsewhere=True)",
     "el.spend(columns='all')",
     "display(el.spend(by='model'), el.jobs(), el.budgets())",
+    (
+        "import pandas as pd\nframe = pd.DataFrame({'what': ['a plain question', 'refuse', 'fail', '<img src=x onerror=alert(1999)>']})\n"
+        "display(el.map(frame, '{{ what }}', model='gpt-5', dry_run=True), el.map(frame, '{{ what }}', model='gpt-5', budget=50), el.last_map)"
+    ),
+    (
+        "rows = el.map(pd.DataFrame({'what': ['an svg', 'a page']}), '{{ what }}', model='dall-e-3', budget=50)\n"
+        "display(rows, rows.elumenta.results(), rows.elumenta.gallery())"
+    ),
     "import asyncio\npanel = el.panel('text')\ndisplay(panel)\nawait asyncio.sleep(1)",
     """
 for prompt in ("a plain question", "refuse"):

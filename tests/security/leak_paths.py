@@ -298,6 +298,23 @@ except Exception as error:
 """,
         "import dask, cloudpickle\nprint(cloudpickle.dumps(dask.delayed(len)(plant(NAME))))",
     ),
+    "a map, and what it tells the workers of a cluster": shown(
+        r"""
+import pandas as pd
+from elumenta_nb._batch._cluster import deal_of
+frame = pd.DataFrame({"what": ["one", "two"]})
+plan = el.map(frame, "say {{ what }}", model="gpt-5-nano", dry_run=True)
+rows = el.map(frame, "say {{ what }}", model="gpt-5-nano", budget=50)
+display(plan, rows, el.last_map, rows.elumenta.results())
+deal = deal_of(el.last_map._prepared, el.session(), width=2, on_error="keep")
+print(repr(plan), rows.to_csv(), rows.attrs, repr(el.last_map), pickle.dumps(rows), deal, pickle.dumps(deal), deep(el.last_map, most=10_000))
+try:
+    print(pickle.dumps(el.last_map))
+except Exception as error:
+    print(type(error), error)
+""",
+        PRINTED,
+    ),
     # ------------------------------------------------------------ errors
     "traceback in the notebook, Verbose": shown(
         r"""

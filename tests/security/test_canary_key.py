@@ -22,6 +22,7 @@ import keyring
 import keyring.backend
 import keyring.errors
 import nbformat
+import pandas as pd
 import pytest
 from jupyter_client.manager import KernelManager
 from leak_paths import PATHS, PRELUDE, WINDOW, planted, traces
@@ -380,23 +381,27 @@ def test_a_keyring_that_is_locked_is_told_without_it(ring, tmp_path, when):
     assert traces("".join(ours), KEY) == set()
 
 
-@pytest.mark.parametrize("where", ["prompt", "system", "chat"])
+@pytest.mark.parametrize("where", ["prompt", "system", "chat", "map"])
 def test_a_prompt_with_the_key_in_it_is_not_sent_to_a_model(tmp_path, where):
-    """From Python, or filled into a template from a variable: the model's provider would read it, and the store keep it."""
+    """From Python, or filled into a template from data: the model's provider would read it, and the store keep it."""
     with StrangeApi() as api:
         session = el.Session(api_key=KEY, base_url=api.url, home=tmp_path, media_dir=tmp_path / "media", reuse="all")
+        data = pd.Series([f"my key: {KEY}"])
         asks = {
             "prompt": lambda: session.generate("gpt-5", f"why does {KEY} not work?"),
             "system": lambda: session.generate("gpt-5", "hello", params={"system": f"the key is {KEY}"}),
             "chat": lambda: session.run(Ask(model="gpt-5", prompt=f"my key: {KEY}", chat="a"), Origin(source="magic")),
+            "map": lambda: session.map(data, "{{ value }}", model="gpt-5", budget=50, on_error="raise", progress=False),
         }
         with pytest.raises(el.AuthFailed, match="not sent") as caught:
             asks[where]()
+        booked = session.spend(columns="all")
         session.close()
 
     assert caught.value.spent == "no"
     assert api.of("POST", "/generate") == []
     assert files_with(KEY, tmp_path) == []
+    assert booked[["tokens", "held"]].sum().sum() == 0
 
 
 def test_the_password_of_a_team_s_ledger_is_shown_nowhere_either(tmp_path):
