@@ -55,7 +55,8 @@ def main() -> int:
     FOUND.parent.mkdir(exist_ok=True)
     FOUND.unlink(missing_ok=True)
     done = subprocess.run([sys.executable, "-m", "pytest", *OPTIONS, *(given or MEASURED)], cwd=ROOT, check=False)
-    return done.returncode or int(not judged())
+    enough = judged()
+    return done.returncode or int(not enough)
 
 
 if __name__ == "__main__":
