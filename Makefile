@@ -27,10 +27,10 @@ lab: demo ## the same, then JupyterLab on your copy of the notebooks (folder lab
 	@mkdir -p lab && cp -n notebooks/*.ipynb lab/
 	@ELUMENTA_MODE=sandbox $(PY) -m jupyterlab --notebook-dir=lab --LabApp.default_url=/lab/tree/01_quickstart.ipynb $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
-test: test-env ## everything: unit, notebooks, real browser and PostgreSQL (found or installed)
+test: test-env ## everything, with the coverage gate: unit, notebooks, real browser and PostgreSQL (found or installed)
 	@$(PY) tests/browser/provision.py
 	@$(PY) tests/postgres/postgres_server.py
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	@$(PY) $(if $(PYTEST_ARGS),-m pytest,scripts/covered.py) -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-quick: test-env ## under two minutes: no browser, no kernels, no PostgreSQL, nothing slow
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not browser and not kernel and not postgres and not slow" $(PYTEST_ARGS)

@@ -1,7 +1,8 @@
 """`make coverage`: how much of the money's way the tests run through: `python scripts/covered.py [pytest options]`.
 
-Without options everything that runs in this process is measured but browsers, kernels and servers of other programs.
-The gate is on each group, for lines and for branches. `--only-read` judges build/coverage.json as it is.
+`make test` runs everything through it (about half a minute of its time); without options browsers, kernels and servers
+of other programs are left out. What runs in processes of their own, such as kernels, does not count. The gate is on
+each group, for lines and for branches. `--only-read` judges build/coverage.json as it is.
 """
 
 from __future__ import annotations
