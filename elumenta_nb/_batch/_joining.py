@@ -57,6 +57,7 @@ class Joining:
         self._working: asyncio.Task[None] | None = None
         self._news_at = time.monotonic()
         self._hurries = False
+        self._nap: asyncio.Future[None] | None = None
         self.closed = False
 
     def __len__(self) -> int:
@@ -71,6 +72,8 @@ class Joining:
     def close(self) -> None:
         """Look no further; what is being fetched is fetched."""
         self.closed = True
+        if self._nap is not None:
+            self._nap.cancel()
 
     async def over(self) -> None:
         """There is nothing else to do: wait until all is known, or nothing is learned any more."""
@@ -86,9 +89,12 @@ class Joining:
     async def _work(self) -> None:
         rounds = 0
         while self._rows and not self.closed:
-            await self._services.sleep(ROUNDS_S[rounds] if rounds < len(ROUNDS_S) else SLOW_ROUND_S)
+            wait_s = ROUNDS_S[rounds] if rounds < len(ROUNDS_S) else SLOW_ROUND_S
+            self._nap = asyncio.ensure_future(self._services.sleep(wait_s))
+            await asyncio.wait({self._nap})
             rounds += 1
-            await self._round()
+            if not self.closed:
+                await self._round()
             if self._hurries and time.monotonic() - self._news_at > PATIENCE_S:
                 break
         for call_id in list(self._rows):
@@ -97,7 +103,8 @@ class Joining:
 
     async def _round(self) -> None:
         services = self._services
-        rows = {call_id: services.ledger.call(call_id) for call_id in list(self._rows)}
+        asked = list(self._rows)
+        rows = await to_thread.run_sync(lambda: {call_id: services.ledger.call(call_id) for call_id in asked})
         shelf: Shelf | None = None
         for call_id, row in rows.items():
             task = self._rows[call_id]

@@ -54,6 +54,7 @@ __all__ = ["Done", "Runner", "Task"]
 HITS_ALL: Final = (AuthFailed, InsufficientTokens, PlanRequired, ConfigError, LedgerError)  # not this row's fault
 TROUBLE: Final = (ServerError, TransportError, BadReply, OutcomeUnknown)
 TROUBLES: Final = 25  # so many calls in a row with such an error, and none without: the map stops
+LOOK_S: Final = 2.0
 DRAIN_S: Final = 60.0  # for the calls under way when the map was stopped
 BREATH: Final = 256  # calls that are settled without a wait, before others get their turn
 
@@ -119,6 +120,7 @@ class Runner:
         self._least: int | None = None  # what did not fit into a budget while nothing was under way
         self._why_not = ""
         self._troubles = 0
+        self._home: asyncio.AbstractEventLoop | None = None
         self.draining: asyncio.Future[None] | None = None  # behind an interrupted cell
         self.under_way: set[int] = set()  # tasks that were taken, and their outcome is not told yet
         self.stopped = ""
@@ -131,11 +133,18 @@ class Runner:
         """Take no more tasks. What is under way is seen through."""
         if not self.stopped:
             self.stopped, self.error = why, error
+        if self._home is None or self._home is _running_loop():
+            self._close_doors()
+        else:
+            self._home.call_soon_threadsafe(self._close_doors)
+
+    def _close_doors(self) -> None:
         self.gate.close()
         self._joining.close()
 
     async def run(self) -> None:
         """Until all tasks are done or it was stopped. Cancelled, it takes no more, and what is under way goes on behind."""
+        self._home = asyncio.get_running_loop()
         ending = asyncio.ensure_future(self._end())
         try:
             await asyncio.shield(ending)
@@ -164,17 +173,24 @@ class Runner:
             await self._services.texts.close()
 
     async def _wait_for(self, loops: list[asyncio.Task[None]]) -> None:
-        waiting = set(loops)
-        while waiting:
-            timeout = None if not self.gate.closed else DRAIN_S
-            done, waiting = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if not done:  # stopped, and the server takes its time: the rows stay open, and the next run finds them
-                for loop in waiting:
-                    loop.cancel()
-                await asyncio.wait(waiting, timeout=10)
-                return
+        """Until all loops have ended; of stopped ones at most `DRAIN_S`. Raises what a loop raised, when all are at rest."""
+        waiting, closed_for_s = set(loops), 0.0
+        wrong: BaseException | None = None
+        while waiting and closed_for_s < DRAIN_S:
+            done, waiting = await asyncio.wait(waiting, timeout=LOOK_S, return_when=asyncio.FIRST_EXCEPTION)
+            closed_for_s += LOOK_S if self.gate.closed and not done else 0.0
             for loop in done:
-                loop.result()
+                if (error := loop.exception()) is not None:
+                    wrong = wrong or error
+                    self.stop(f"{type(error).__name__}: {error}")
+        if waiting:  # the server takes its time: these rows stay open, and the next run finds them
+            for loop in waiting:
+                loop.cancel()
+            await asyncio.wait(waiting, timeout=10)
+            for number in list(self.under_way):
+                self._put(Done(number, "unknown", error=_("stopped while it ran")))
+        if wrong is not None:
+            raise wrong
 
     # ------------------------------------------------------------ the loops
 
@@ -283,6 +299,9 @@ class Runner:
         self._troubles = 0
         self.gate.went_well()
         self._put(Done(task.number, "completed", result, "", result.tokens, result.id))
+        texts = self._services.texts
+        if texts is not None and texts.trouble:  # what comes now is paid, and could not be kept
+            self.stop(_("results cannot be stored: {why}").format(why=texts.trouble))
 
     def _joined(self, task: Task, result: Result) -> None:
         """A row that another run bought: it costs this one nothing."""
@@ -337,6 +356,13 @@ class Runner:
             lease_s=LEASE_S,
             once=task.once,
         )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def fresh(order: Order) -> Order:

@@ -230,6 +230,7 @@ def test_a_line_that_was_torn_costs_a_fetch_and_damage_is_told(world, goods_of):
 
 def test_only_what_is_stored_is_shown_where_nothing_may_be_sent(world, goods_of):
     world.map(goods_of(3))
+    world.session.close()  # its questions about the balance go on behind
     asked = len(world.server.seen)
     world.session = world.new_session(reuse="only", api_key=None)
 
