@@ -83,7 +83,7 @@ def goods(n: int, start: int = 0) -> pd.DataFrame:
     )
 
 
-@pytest.fixture(params=["a", "b"])
+@pytest.fixture(params=["a", pytest.param("b", marks=pytest.mark.slow)])  # one reply family in `make test-quick`
 def dialect(request: pytest.FixtureRequest) -> str:
     return request.param
 

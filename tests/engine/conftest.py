@@ -76,7 +76,7 @@ class World:
             session.close()
 
 
-@pytest.fixture(params=["a", "b"])
+@pytest.fixture(params=["a", pytest.param("b", marks=pytest.mark.slow)])  # one reply family in `make test-quick`
 def dialect(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -334,7 +334,7 @@ def steadily(examples: int) -> settings:
 
 
 LedgerMachine.TestCase.settings = steadily(40)
-TestTheLedgerAgainstItsModel = LedgerMachine.TestCase
+TestTheLedgerAgainstItsModel = pytest.mark.slow(LedgerMachine.TestCase)
 
 
 @pytest.mark.postgres

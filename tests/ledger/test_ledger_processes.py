@@ -75,6 +75,7 @@ def test_kernels_that_start_together_make_one_ledger(tmp_path, where, request):
         assert ledger.check() == []
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_row_that_was_promised(place):
     dice = random.Random(7)
     with Ledger(place) as ledger:
