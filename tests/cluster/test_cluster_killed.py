@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
-ROWS = 150
-BUDGET = 130
+ROWS = 90
+BUDGET = 78
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def test_a_worker_killed_in_the_middle_costs_nothing_and_no_budget_is_overrun(served, postgres, monkeypatch, impatient):
@@ -22,8 +22,8 @@ def test_a_worker_killed_in_the_middle_costs_nothing_and_no_budget_is_overrun(se
     killed = []
 
     def kill(pids: list[int]) -> None:
-        ends = time.monotonic() + 40
-        while sum(served.charged().values()) < 40 and time.monotonic() < ends:
+        ends = time.monotonic() + 120
+        while sum(served.charged().values()) < 24 and time.monotonic() < ends:
             time.sleep(0.02)
         os.kill(pids[1], signal.SIGKILL)
         killed.append(sum(served.charged().values()))
@@ -44,7 +44,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_and_no_budget_is_overrun(se
     (budget,) = [state for state in session.budget_states() if state.per == "map"]
     again = session.map(frame, "{{title}}: one line for a shop", model="gpt-5-nano", budget=BUDGET)
 
-    assert 40 <= killed[0] < BUDGET, "it died in the middle"
+    assert 24 <= killed[0] < BUDGET, "it died in the middle"
     assert len(deaths) == 3, "and another took its place"
     assert max(charged.values()) == 1, "no row was bought twice"
     assert len(charged) == served.spent == BUDGET, "as many as the budget had room for, and not one more"
