@@ -206,11 +206,11 @@ class Store:
                         break
         return held
 
-    def brief(self, wanted: str, call: Call) -> Take | None:
+    def brief(self, wanted: str, call: Callable[[], Call]) -> Take | None:
         """The take of a fingerprint that `holds` told, by its sidecar or line alone; the folder is not read again."""
         with self._lock:
             found = [take for index in self._indexes for take in index.of(wanted) if take.complete and is_there(take)]
-        return preferred(found, call)[0] if found else None
+        return found[0] if len(found) == 1 else preferred(found, call())[0] if found else None
 
     @property
     def apis(self) -> set[str]:

@@ -65,8 +65,8 @@ class Prepared:
         """Put what is stored into the sheet."""
         store, first = self.services.store, self.survey.first
         for number in self.weighed.numbers(Fate.STORED):
-            call = self.rows.at(first[number]).call
-            take = store.brief(self.survey.fingerprints[number].hex(), call)
+            row = first[number]
+            take = store.brief(self.survey.fingerprints[number].hex(), lambda row=row: self.rows.at(row).call)  # type: ignore[misc]  # mypy knows no defaults of lambdas
             if take is None:  # gone since it was counted: bought, or fetched, the next time
                 continue
             media = shown_path(take.media[0].path, store.base) if take.media else None
