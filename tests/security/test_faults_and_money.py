@@ -437,8 +437,17 @@ if sys.argv[2] == "exit":
 """
 
 
-@pytest.mark.parametrize("how", ["end", "error", "exit"])
-@pytest.mark.parametrize("kind", ["a job", "a stream", "an answer", "many"])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("a job", "end"),
+        ("a job", "exit"),
+        ("a stream", "end"),
+        ("a stream", "error"),
+        ("an answer", "end"),
+        ("many", "end"),
+    ],
+)
 def test_a_script_that_ends_while_a_call_runs_ends_soon_and_nothing_is_lost(tmp_path, kind, how):
     with sandbox.serve(time_scale=0.05) as server:
         before = server.account.balance
