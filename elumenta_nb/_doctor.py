@@ -108,7 +108,7 @@ def _ledger(facts: Facts) -> Iterator[Finding]:
         size = sum(path.stat().st_size for path in ledger.path.parent.glob(f"{ledger.path.name}*"))
         parts += [ledger.journal, _("{n} kB").format(n=number(-(-size // 1000)))]
     else:
-        parts += [health.server, _("{n} ms away").format(n=number(round(health.latency_s * 1000, 1)))]
+        parts += [health.server, _("{n} ms away").format(n=number(max(round(health.latency_s * 1000, 1), 0.1)))]
     parts += [_("schema {n}").format(n=health.schema), ngettext("{n} call", "{n} calls", health.calls)]
     yield Finding(topic=topic, state="ok", text=" · ".join(parts))
     if ledger.journal and ledger.journal != "WAL":
@@ -121,9 +121,9 @@ def _ledger(facts: Facts) -> Iterator[Finding]:
         )
         yield Finding(topic=topic, state="note", text=text, advice=_("Take a server in the same network."))
     if abs(health.skew_s) > SKEW_S:
-        text = _("its clock and this machine's differ by {time}: a budget for a day begins at another time then").format(
-            time=span(abs(health.skew_s))
-        )
+        text = _(
+            "its clock and this machine's differ by {time}: a budget for a day begins at another time then"
+        ).format(time=span(abs(health.skew_s)))
         yield Finding(topic=topic, state="note", text=text, advice=_("Set both clocks by the network (NTP)."))
     if health.damage:
         text = _("the database is damaged: {why}").format(why=health.damage)

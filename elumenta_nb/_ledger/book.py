@@ -102,6 +102,7 @@ class Book:
             outcome.append(id_)
             if key is not None:
                 holders[key] = id_
+        rows.sort(key=lambda row: row["once"] or "")  # two writers of the same keys meet in one order
         insert(tx, rows, details, sums)
         purse.write()
         if taken:

@@ -44,11 +44,12 @@ _SECRET_OPTIONS: Final = ("password", "sslpassword")
 class Tx:
     """The statements of one transaction. `learned` is what caches may keep once it is committed."""
 
-    __slots__ = ("_cursor", "_native", "learned")
+    __slots__ = ("_cursor", "_native", "_remote", "learned")
 
-    def __init__(self, cursor: Any, native: Callable[[str], str]) -> None:
+    def __init__(self, cursor: Any, native: Callable[[str], str], *, remote: bool = False) -> None:
         self._cursor = cursor
         self._native = native
+        self._remote = remote
         self.learned: list[Callable[[], None]] = []
 
     def all(self, sql: str, **values: Any) -> list[Row]:
@@ -62,10 +63,15 @@ class Tx:
         return row
 
     def stream(self, sql: str, size: int, **values: Any) -> Iterator[list[Row]]:
-        """Pieces of at most `size` rows."""
-        self._cursor.execute(self._native(sql), values)
-        while rows := self._cursor.fetchmany(size):
-            yield rows
+        """Pieces of at most `size` rows: a server sends them one by one."""
+        cursor = self._cursor.connection.cursor(name="elumenta") if self._remote else self._cursor
+        try:
+            cursor.execute(self._native(sql), values)
+            while rows := cursor.fetchmany(size):
+                yield rows
+        finally:
+            if self._remote:
+                cursor.close()
 
     def run(self, sql: str, **values: Any) -> int:
         """How many rows it changed."""
@@ -201,7 +207,7 @@ class Database:
             begin = self._words["begin_alone" if alone else "begin"]
             cursor.execute(f"{begin}; {self._mark.next()}" if self.remote else begin)
             try:
-                tx = Tx(cursor, self.native)
+                tx = Tx(cursor, self.native, remote=self.remote)
                 yield tx
             except BaseException:
                 with contextlib.suppress(Exception):  # a connection that is gone has rolled back already
@@ -255,7 +261,7 @@ class Database:
             cursor = pooled.cursor()
             try:
                 cursor.execute(self._words["begin_reading"])
-                yield Tx(cursor, self.native)
+                yield Tx(cursor, self.native, remote=self.remote)
             finally:
                 with contextlib.suppress(Exception):
                     cursor.execute("ROLLBACK")
