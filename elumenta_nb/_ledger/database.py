@@ -239,7 +239,7 @@ class Database:
                 with contextlib.closing(self._open().cursor()) as cursor:
                     cursor.execute("BEGIN")
                     kept = self._mark.kept(cursor)
-                    cursor.execute("COMMIT")
+                    cursor.execute("ROLLBACK")
                 break
             except Exception as error:  # noqa: BLE001 - asked again, or said below
                 if not patience.again(error):
@@ -253,9 +253,11 @@ class Database:
 
     @contextlib.contextmanager
     def _view(self) -> Iterator[Tx]:
-        with self._lock:
-            self._open()
-            engine = self._engine
+        engine = self._engine if self.remote and self._pid == os.getpid() else None
+        if engine is None:  # else a reader does not wait for a writer that waits for a lock of the server
+            with self._lock:
+                self._open()
+                engine = self._engine
         assert engine is not None
         with contextlib.closing(engine.raw_connection()) as pooled:
             cursor = pooled.cursor()
@@ -422,6 +424,8 @@ class Database:
             if error.spent == "no":
                 error.spent = spent
             raise
+        except NotKept as error:
+            raise self._trouble(error.__cause__ or error, spent) from None
         except DBAPIError as error:
             raise self._trouble(error.orig or error, spent) from None  # its text repeats the statement and its values
         except OSError as error:

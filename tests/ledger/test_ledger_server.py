@@ -132,6 +132,35 @@ def test_a_commit_that_nobody_can_ask_about_is_an_error_that_says_so(postgres, w
         assert other.totals((), Where())[0][1] == 9
 
 
+def test_a_commit_that_never_arrives_is_an_error_and_leaves_nothing(postgres, wire):
+    url = postgres.schema()
+    with Ledger(through(wire, url), busy_s=0.5) as ledger, Ledger(url) as other:
+        first = reserve(ledger)
+        wire.judge = lambda piece, from_client: "cut" if from_client and b"COMMIT\0" in piece else "pass"
+        with pytest.raises(LedgerError, match="The (server of the )?ledger") as caught:
+            ledger.reserve([intent()])
+        assert caught.value.spent == "no"
+        assert wire.cuts >= 1
+        assert [entry.id for entry in other.open_calls()] == [first]
+
+
+def test_a_reader_does_not_wait_for_a_writer_that_waits(postgres):
+    url = postgres.schema()
+    with Ledger(url) as ledger, Ledger(url) as other:
+        ledger.set_budget(100, account="7", api=LIVE, origin=HERE)
+        reserve(ledger)
+        ledger.open_calls()
+        with other._database.write() as tx:
+            tx.all("SELECT no FROM budgets FOR UPDATE")
+            writing = threading.Thread(target=reserve, args=(ledger,))
+            writing.start()
+            time.sleep(0.2)
+            assert len(ledger.open_calls()) == 1
+            assert writing.is_alive()
+        writing.join()
+        assert len(ledger.open_calls()) == 2
+
+
 def test_reading_goes_on_after_a_connection_is_cut(postgres, wire):
     with Ledger(through(wire, postgres.schema())) as ledger:
         reserve(ledger)
