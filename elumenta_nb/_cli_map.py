@@ -111,7 +111,7 @@ def _files(line: Line) -> tuple[Path, Path | None]:
     if line["out"] is None:
         if line["dry-run"]:
             return source, None
-        raise BadParam(_("Where to? Give the file to write."), hint="--out FILE.parquet")
+        raise BadParam(_("Where to? Give the file to write."), hint="elumenta-nb map … --out FILE.parquet")
     target = Path(line["out"])
     _format(target)
     if target.is_dir() or not target.absolute().parent.is_dir():

@@ -51,7 +51,7 @@ def client_of(scheduler: Any) -> Any:
     if not isinstance(scheduler, Client):
         raise BadParam(
             _("scheduler= is a Client of Dask, not {value}.").format(value=type(scheduler).__name__),
-            hint="from distributed import Client; scheduler=Client()",
+            hint="el.map(..., scheduler=distributed.Client())",
         )
     if scheduler.asynchronous or scheduler.status != "running":
         raise BadParam(

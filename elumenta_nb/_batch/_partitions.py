@@ -215,7 +215,7 @@ def map_partitions(
     if scheduler is None:
         raise BadParam(
             _("The rows of a dask.dataframe are asked for on a cluster: it needs scheduler=."),
-            hint="from distributed import Client; scheduler=Client()",
+            hint="el.map(..., scheduler=distributed.Client())",
         )
     client = client_of(scheduler)
     if find_spec("pyarrow") is None:
