@@ -282,7 +282,7 @@ class Runner:
             await room
             self._again.appendleft(task)
             return
-        self._why_not = str(error)
+        self._why_not = " ".join([str(error), *error.hint.splitlines()[:1]])  # how to go on stands in the row
         held = task.order.held
         self._least = held if self._least is None else min(self._least, held)
         self._put(Done(task.number, "not bought", error=self._why_not))

@@ -48,7 +48,9 @@ def test_a_budget_is_never_exceeded_by_rows_at_once_and_is_over_all_runs(world, 
     counts = made["status"].value_counts()
     assert (counts["completed"], counts["not bought"]) == (13, 27)
     assert world.charged == world.booked == 13
-    assert "is 13 tokens: 13 spent" in made.loc[made["status"] == "not bought", "error"].iloc[0]
+    said = made.loc[made["status"] == "not bought", "error"].iloc[0]
+    assert "is 13 tokens: 13 spent" in said
+    assert "Run the map again with a larger budget" in said
     more = world.map(goods_of(40), budget=20, concurrency=concurrency)
     assert more["status"].value_counts()["completed"] == 20
     assert world.charged == world.booked == 20
