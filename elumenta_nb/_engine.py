@@ -176,7 +176,9 @@ class Engine:
                 continue
             judged.add(row.id)
             joined = order.of_row(row)
-            result = await self._unmade(joined, row) if joined.generation_id is None else None
+            result: Result | ElumentaError | None = None
+            if joined.generation_id is None:
+                result = await self._unmade(joined, row)
             if result is None:
                 result = await self._kept(Generation(services, joined, emit).resume())
             if not (isinstance(result, OutcomeUnknown) and await given_up(services, joined, row)):
