@@ -24,6 +24,9 @@ class Row:
     limit: str = ""
     ok: bool | None = None
     note: str = ""
+    bench: str = ""  # which module measured it, when, and how busy the machine was before
+    at: str = ""
+    load: float | None = None
 
     @property
     def ratio(self) -> float | None:
