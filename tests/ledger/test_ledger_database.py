@@ -106,8 +106,8 @@ def test_a_ledger_that_is_moved_away_while_open_is_made_anew(tmp_path):
         assert len(again.open_calls()) == len(old.open_calls()) == 1
 
 
-def test_threads_share_a_ledger(tmp_path):
-    with Ledger(url(tmp_path / "ledger.db")) as ledger:
+def test_threads_share_a_ledger(place):
+    with Ledger(place) as ledger:
         ledger.set_budget(130, account="7", api=LIVE, origin=HERE)
         got: list[object] = []
         threads = [
@@ -126,8 +126,8 @@ def _in_a_fork(ledger: Ledger, pipe) -> None:
     pipe.send((reserve(ledger, model="photon"), len(ledger.open_calls())))
 
 
-def test_a_forked_child_opens_its_own_connection(tmp_path):
-    with Ledger(url(tmp_path / "ledger.db")) as ledger:
+def test_a_forked_child_opens_its_own_connection(place):
+    with Ledger(place) as ledger:
         reserve(ledger)
         here, there = multiprocessing.Pipe()
         child = multiprocessing.get_context("fork").Process(target=_in_a_fork, args=(ledger, there))
