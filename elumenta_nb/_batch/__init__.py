@@ -2,6 +2,8 @@
 
 `_spec` what is asked, `_rows` the calls of a frame, `_plan` what they cost and which are paid, `_runner` sees them
 through, `_joining` those of other runs, `_gate` how many at once, `_sheet` the frame that comes back, `_map` all of it.
+On a cluster: `_cluster` sends parts, `_worker` sees one through, `_partitions` does so for a `dask.dataframe`, `_share` is
+the account's hour as all processes use it.
 """
 
 from __future__ import annotations
