@@ -1,9 +1,9 @@
 """HTTP/1.1 on one asyncio connection, as an httpx transport: what is needed of it, and nothing that repeats a request.
 
 httpx's own transport spends most of its time in its pool, in a state machine written in Python and in checkpoints: here
-a request is one write, and an answer one or two reads, at about a fifth of the work (`bench_map`). It tells
-`send_request_headers.started` when the first byte is about to be written, as httpx's does. What a server says beyond
-the rules is an error, never a guess: such a call is looked up.
+a request is one write and an answer one or two reads, at about a third of the work (`bench_map`). Answers are read by
+llhttp (httptools), Node's parser: what a server says beyond the rules is an error, never a guess, and such a call is
+looked up. It tells `send_request_headers.started` when the first byte is about to be written, as httpx's does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import httptools
 import httpx
 
 if TYPE_CHECKING:
@@ -23,14 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Connection", "Sending"]
 
-MAX_HEAD: Final = 64 * 1024
-MOST_INTERIM: Final = 16  # 100 Continue and its like, which nobody asked for
+MOST_UNSAID: Final = 64 * 1024  # bytes without a piece of the body: heads, interim answers, trailers
 HIGH_WATER: Final = 512 * 1024  # bytes of an answer that wait to be read
-_END: Final = re.compile(rb"\r?\n\r?\n")
-_STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n]*))?\Z")
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)\Z")
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00]*)?\Z")
-_DIGITS: Final = re.compile(rb"\d{1,18}\Z")
 _ADDRESS: Final = re.compile(r"[0-9.]+\Z|.*:")
 _REFUSED: Final = "[Errno 111]"
 
@@ -105,19 +100,94 @@ class _Line(asyncio.Protocol):
         return data
 
     async def drained(self, within_s: float) -> None:
-        """Wait until what was written may leave. Raises `httpx.WriteTimeout`, `httpx.WriteError`."""
+        """Wait until what was written may leave. Raises `httpx.WriteTimeout`."""
         if self._full is not None:
             try:
                 await asyncio.wait_for(asyncio.shield(self._full), within_s)
             except TimeoutError as error:
                 raise httpx.WriteTimeout("") from error
-        if self.over and self.error is not None:
-            raise httpx.WriteError(str(self.error)) from self.error
 
 
 def _late(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_exception(httpx.ReadTimeout(""))
+
+
+class _Speech:
+    """One answer as llhttp reads it: status, fields, and the pieces of the body that came so far."""
+
+    def __init__(self) -> None:
+        self.status = 0  # until the head is whole
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.pieces: deque[bytes] = deque()
+        self.ended = False
+        self._keeps = False
+        self._to_the_end = False  # of the connection
+        self._unsaid = 0
+        self._broken = ""
+        self._parser = httptools.HttpResponseParser(self)
+        # A paid answer is not lost for an odd byte in a field nobody reads; framing stays strict.
+        self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_optional_cr_before_lf=True)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the connection may be used again."""
+        return self.ended and self._keeps and not self._to_the_end and not self._broken
+
+    def feed(self, data: bytes) -> None:
+        """What came. Raises `httpx.RemoteProtocolError` once the pieces before the fault were taken."""
+        waiting = len(self.pieces)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._broken = "101 was not asked for"
+        except httptools.HttpParserError as error:
+            self._broken = f"the answer is not HTTP/1.1: {error}"
+        self._unsaid = 0 if len(self.pieces) > waiting else self._unsaid + len(data)
+        if self._unsaid > MOST_UNSAID:
+            self._broken = "the answer says nothing, without an end"
+        self.check()
+
+    def check(self) -> None:
+        if self._broken and not self.pieces and not self.ended:
+            raise httpx.RemoteProtocolError(self._broken)
+
+    def closed(self) -> None:
+        """Nothing more comes. Raises `httpx.RemoteProtocolError` where something is missing."""
+        if self.status and self._to_the_end:
+            self.ended = True
+        elif self.status:
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+        else:
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+    # ------------------------------------------------------------ what llhttp calls
+
+    def on_message_begin(self) -> None:
+        if self.ended:
+            self._broken = "more than one answer"
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.status:  # later ones are trailers: they say nothing that is asked for
+            self.fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self.ended or status < 200:
+            return
+        self.status, self._keeps = status, self._parser.should_keep_alive()
+        told = {name.lower() for name, _value in self.fields}
+        self._to_the_end = status not in (204, 304) and not told & {b"content-length", b"transfer-encoding"}
+
+    def on_body(self, body: bytes) -> None:
+        if not self.ended:
+            self.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.status:
+            self.ended = True
+        else:
+            self.fields.clear()  # of an interim answer
 
 
 @dataclass(slots=True)
@@ -180,7 +250,6 @@ class Connection(httpx.AsyncBaseTransport):
         self._keepalive_s = keepalive_s
         self._line: _Line | None = None
         self._place: tuple[str, int, str] | None = None
-        self._rest = b""  # read beyond the head of an answer
         self._idle_since = 0.0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -210,7 +279,7 @@ class Connection(httpx.AsyncBaseTransport):
         self._drop()
 
     def _drop(self) -> None:
-        line, self._line, self._rest = self._line, None, b""
+        line, self._line = self._line, None
         if line is not None and line.transport is not None:
             line.transport.abort()
 
@@ -222,7 +291,7 @@ class Connection(httpx.AsyncBaseTransport):
         if line is None:
             return None
         stale = asyncio.get_running_loop().time() - self._idle_since > self._keepalive_s
-        if _place(request) != self._place or stale or line.over or line.came or self._rest:
+        if _place(request) != self._place or stale or line.over or line.came:
             self._drop()
             return None
         return line
@@ -240,7 +309,7 @@ class Connection(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("") from error
         except OSError as error:
             raise httpx.ConnectError(str(error)) from _plain(error)
-        self._line, self._place, self._rest = line, place, b""
+        self._line, self._place = line, place
         return line
 
     async def _send(self, line: _Line, request: Sending, within_s: float) -> None:
@@ -250,6 +319,8 @@ class Connection(httpx.AsyncBaseTransport):
             return
         line.transport.write(_start(request))
         async for piece in request.pieces:
+            if line.over:  # a server may answer before it has read all of it, and hang up: its answer counts
+                return
             if piece:
                 line.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if request.chunked else piece)
                 await line.drained(within_s)
@@ -259,161 +330,56 @@ class Connection(httpx.AsyncBaseTransport):
     # ------------------------------------------------------------ the answer
 
     async def _answer(self, line: _Line, within_s: float) -> Answer:
-        for _interim in range(MOST_INTERIM):
-            status, headers, keeps = await self._head(line, within_s)
-            if status >= 200:
-                break
-            if status == 101:
-                raise httpx.RemoteProtocolError("101 was not asked for")
+        speech = _Speech()
+        while not speech.status:
+            await self.hear(line, speech, within_s)
+        return Answer(speech.status, speech.fields, _Body(self, line, speech, within_s))
+
+    @staticmethod
+    async def hear(line: _Line, speech: _Speech, within_s: float) -> None:
+        """Wait for more of an answer. Raises httpx's exceptions."""
+        speech.check()
+        data = await line.read(within_s)
+        if data:
+            speech.feed(data)
         else:
-            raise httpx.RemoteProtocolError("interim answers without an end")
-        length = _length(status, headers)
-        body = _Body(self, line, length, within_s, keeps=keeps and length != _TO_THE_END)
-        return Answer(status, headers, body)
+            speech.closed()
 
-    async def _head(self, line: _Line, within_s: float) -> tuple[int, list[tuple[bytes, bytes]], bool]:
-        data = self._rest
-        while (end := _END.search(data)) is None:
-            if len(data) > MAX_HEAD:
-                raise httpx.RemoteProtocolError("the head of the answer is too long")
-            more = await line.read(within_s)
-            if not more:
-                raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-            data = data + more if data else more
-        self._rest = data[end.end() :]
-        first, *lines = data[: end.start()].split(b"\n")
-        found = _STATUS.match(first.rstrip(b"\r"))
-        if found is None:
-            raise httpx.RemoteProtocolError("the answer is not HTTP/1.1")
-        headers = [_header(text.rstrip(b"\r")) for text in lines]
-        wishes = b",".join(value for name, value in headers if name.lower() == b"connection").lower()
-        return int(found[2]), headers, found[1] == b"1" and b"close" not in wishes
-
-    async def _more(self, line: _Line, within_s: float) -> bytes:
-        if self._rest:
-            data, self._rest = self._rest, b""
-            return data
-        return await line.read(within_s)
-
-    def _finished(self, *, keeps: bool) -> None:
+    def finished(self, *, keeps: bool) -> None:
+        """The answer was read, or given up: keep the connection for the next request, or not."""
         if keeps:
             self._idle_since = asyncio.get_running_loop().time()
         else:
             self._drop()
 
 
-_CHUNKED: Final = -1
-_TO_THE_END: Final = -2  # of the connection
-
-
 class _Body(httpx.AsyncByteStream):
     """The body of an answer; read to its end it leaves the connection for the next request."""
 
-    def __init__(self, connection: Connection, line: _Line, length: int, within_s: float, *, keeps: bool) -> None:
+    def __init__(self, connection: Connection, line: _Line, speech: _Speech, within_s: float) -> None:
         self._connection = connection
         self._line = line
-        self._length = length
+        self._speech = speech
         self._within_s = within_s
-        self._keeps = keeps
         self._done = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._length == _CHUNKED:
-            async for piece in self._chunks():
-                yield piece
-        elif self._length == _TO_THE_END:
-            while data := await self._next():
-                yield data
-        else:
-            left = self._length
-            while left:
-                data = await self._next()
-                if not data:
-                    raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
-                if len(data) > left:
-                    self._connection._rest = data[left:]  # noqa: SLF001 - two halves of one connection
-                    data = data[:left]
-                left -= len(data)
-                yield data
-        self._end()
+        speech = self._speech
+        while True:
+            while speech.pieces:
+                yield speech.pieces.popleft()
+            if speech.ended:
+                break
+            await self._connection.hear(self._line, speech, self._within_s)
+        self._end(keeps=speech.keeps)
 
     async def aclose(self) -> None:
         if not self._done:  # given up in the middle: what comes is not for the next request
-            self._keeps = False
-            self._end()
+            self._end(keeps=False)
 
-    def _end(self) -> None:
+    def _end(self, *, keeps: bool) -> None:
         self._done = True
-        self._connection._finished(keeps=self._keeps)  # noqa: SLF001 - as above
-
-    async def _next(self) -> bytes:
-        return await self._connection._more(self._line, self._within_s)  # noqa: SLF001 - as above
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while True:
-            text = (await self._text()).rstrip(b"\r")
-            size = _SIZE.match(text)
-            if size is None:
-                raise httpx.RemoteProtocolError("a piece of the answer has no readable length")
-            left = int(size[1], 16)
-            if not left:
-                break
-            while left:
-                data = await self._next()
-                if not data:
-                    raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
-                if len(data) > left:
-                    self._connection._rest = data[left:]  # noqa: SLF001 - as above
-                    data = data[:left]
-                left -= len(data)
-                yield data
-            if (await self._text()).rstrip(b"\r"):
-                raise httpx.RemoteProtocolError("a piece of the answer is longer than it says")
-        size_of_trailers = 0  # they say nothing that is asked for
-        while trailer := (await self._text()).rstrip(b"\r"):
-            size_of_trailers += len(trailer)
-            if size_of_trailers > MAX_HEAD:
-                raise httpx.RemoteProtocolError("trailers without an end")
-
-    async def _text(self) -> bytes:
-        """The next line, without its line break."""
-        data = b""
-        while (end := data.find(b"\n")) < 0:
-            if len(data) > MAX_HEAD:
-                raise httpx.RemoteProtocolError("a line of the answer is too long")
-            more = await self._next()
-            if not more:
-                raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
-            data = data + more if data else more
-        self._connection._rest = data[end + 1 :]  # noqa: SLF001 - as above
-        return data[:end]
-
-
-def _header(text: bytes) -> tuple[bytes, bytes]:
-    found = _HEADER.match(text)
-    if found is None:
-        raise httpx.RemoteProtocolError("a header of the answer cannot be read")
-    return found[1], found[2].rstrip(b" \t")
-
-
-def _length(status: int, headers: list[tuple[bytes, bytes]]) -> int:
-    """How long the body is, or how it ends."""
-    if status in (204, 304):
-        return 0
-    packed = [value.lower() for name, value in headers if name.lower() == b"transfer-encoding"]
-    if packed:
-        if packed != [b"chunked"]:
-            raise httpx.RemoteProtocolError("the answer has an unknown transfer encoding")
-        return _CHUNKED
-    lengths = {
-        part.strip() for name, value in headers if name.lower() == b"content-length" for part in value.split(b",")
-    }
-    if not lengths:
-        return _TO_THE_END
-    told = lengths.pop()
-    if lengths or not _DIGITS.match(told):
-        raise httpx.RemoteProtocolError("the answer's length cannot be read")
-    return int(told)
+        self._connection.finished(keeps=keeps)
 
 
 def _start(request: Sending) -> bytes:
