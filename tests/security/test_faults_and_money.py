@@ -166,7 +166,7 @@ def test_a_disk_that_fills_up_while_a_file_comes_keeps_the_charge_and_fetches_it
     assert mended(till, tmp_path / "home") == (PRICE, 0)
 
 
-def test_a_disk_without_room_for_a_sidecar_shows_the_text_that_was_paid(till, tmp_path, disk):
+def test_a_store_that_cannot_be_written_any_more_shows_the_text_that_was_paid_or_sends_nothing(till, tmp_path, disk):
     session = session_at(till, tmp_path / "home", reuse="all", media_dir=tmp_path / "media")
     buy(session, "warm")
     (tmp_path / "media").rename(tmp_path / "gone")
