@@ -26,6 +26,7 @@ from . import _board
 from ._look import style
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from elumenta_nb._ledger import BudgetState, Entry
@@ -78,15 +79,20 @@ class Dashboard:
     ) -> None:
         self._session, self._shell, self._live, self._now, self._spawn = session, shell, live, now, spawn
         self._lock = threading.RLock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._still = f"elumenta-still-{uuid.uuid4().hex[:8]}"
         self._api = session.api()
         self._known = spend.choices(session.ledger(), self._api)
         self._asked_balance: Balance | None = None
-        with suppress(ElumentaError):
-            self._asked_balance = session.balance()
+        if not live:  # alive it is asked for behind the first paint, which waits for no network
+            self._ask()
         self.filters = self._filters()
         self._thumbs: dict[int, bytes] = {}
         self.board = self._read()
+
+    def _ask(self) -> None:
+        with suppress(ElumentaError):
+            self._asked_balance = self._session.balance()
 
     # ------------------------------------------------------------ reading
 
@@ -160,10 +166,7 @@ class Dashboard:
             return menu(label, [(_("all"), (None,)), *names], (None,))
 
         periods = [(_("{n} days").format(n=number(days)), days) for days in PERIODS] + [(_("all time"), 0)]
-        plan = self._asked_balance.plan if self._asked_balance else ""
         paid = [item for item in catalog().plans if item.rubles]
-        mine = next((item for item in paid if plan.lower() in (item.api, item.name.lower())), None)
-        default = mine or next(item for item in paid if item.has_api)
         bases = [(_("plan {plan}").format(plan=item.name), ("plan", item.name)) for item in paid]
         bases += [(_("package {name}").format(name=item.name), ("package", item.name)) for item in catalog().packages]
         found = {
@@ -173,7 +176,7 @@ class Dashboard:
             "model": any_of(_("Model"), "model"),
             "source": any_of(_("Source"), "source"),
             "account": any_of(_("Account"), "account"),
-            "basis": menu(_("Roubles by"), bases, ("plan", default.name)),
+            "basis": menu(_("Roubles by"), bases, self._basis()),
             "stack": menu(_("Stacked by"), [(_("category"), "category"), (_("model"), "model")], "category"),
             "group": menu(
                 _("By"),
@@ -192,16 +195,23 @@ class Dashboard:
             control.add_class(f"elumenta-filter-{name}")
         return found
 
+    def _basis(self) -> tuple[str, str]:
+        """What roubles rest on by itself: the person's plan, else the first that has the API."""
+        plan = self._asked_balance.plan if self._asked_balance else ""
+        paid = [item for item in catalog().plans if item.rubles]
+        mine = next((item for item in paid if plan.lower() in (item.api, item.name.lower())), None)
+        return "plan", (mine or next(item for item in paid if item.has_api)).name
+
     # ------------------------------------------------------------ alive
 
     def widget(self) -> Any:
         """The live dashboard; each call makes another view of the same state."""
-        whole, slots = self._made()
-        self._begin(slots)
+        whole, behind = self._made()
+        self._spawn(behind)
         return whole
 
-    def _made(self) -> tuple[Any, dict[str, _Slot]]:
-        """A view, and the places of its charts."""
+    def _made(self) -> tuple[Any, Callable[[], None]]:
+        """A view, and what may come behind its first paint: the balance, then charts."""
         parts = {name: widgets.HTML() for name in ("tiles", "time", "group", "top", "uncharged", "ends", "advised")}
         slots = {name: _Slot() for name in ("time", "group", "ends")}
 
@@ -254,11 +264,26 @@ class Dashboard:
         )
         whole.add_class("elumenta-panel")
         whole.add_class("elumenta-dashboard")
-        return whole, slots
 
-    def _begin(self, slots: dict[str, _Slot]) -> None:
-        if spend.drawable():
-            self._spawn(lambda: self._enliven(slots))
+        def behind() -> None:
+            if self._live and self._asked_balance is None:
+                self._ask()
+                with self._lock:
+                    self.filters["basis"].value = self._basis()
+                    self.board = self._read()
+                    show()
+                self._soon(self._keep)
+            if spend.drawable():
+                self._enliven(slots)
+
+        return whole, behind
+
+    def _soon(self, update: Callable[[], None]) -> None:
+        """On the kernel's own loop, where what the notebook keeps is changed."""
+        if self._loop is None:
+            update()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(update)
 
     def _enliven(self, slots: dict[str, _Slot]) -> None:
         """Draw stills, then replace them by charts that move, one after the other."""
@@ -349,10 +374,11 @@ class Dashboard:
             return
         self._shell.show(page, slot=self._still)
         self._shell.show({"text/plain": ""}, slot=charts)  # drawn when the dashboard is seen
-        whole, slots = self._made()
+        self._loop = self._shell.loop()
+        whole, behind = self._made()
         view = whole._repr_mimebundle_()
         self._shell.show({**(view[0] if isinstance(view, tuple) else view), "text/plain": ""})
-        self._begin(slots)
+        self._spawn(behind)
         self._shell.update(charts, *(self.picture() or _NONE))
 
     def _keep(self) -> None:

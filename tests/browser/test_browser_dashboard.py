@@ -108,7 +108,7 @@ def test_ten_thousand_calls_are_painted_soon(jupyter, browser):
     print(f"painted: plain {plain:.0f} ms, first {first:.0f} ms, again {again:.0f} ms")
 
     assert heard.errors == []
-    assert first < 12 * plain, "with all imports of a new kernel"
+    assert first < 10 * plain, "with all imports of a new kernel"
     assert again < 4 * plain
 
 

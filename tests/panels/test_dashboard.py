@@ -26,6 +26,9 @@ class Screen:
     def __init__(self):
         self.shown, self.updated = [], []
 
+    def loop(self):
+        return None
+
     def show(self, data, metadata=None, *, slot=""):
         self.shown.append((slot, data))
 
@@ -144,6 +147,20 @@ def test_alive_it_shows_the_widget_and_keeps_the_last_state_as_a_still(past):
     assert slot == screen.shown[0][0]
     assert f"{dashboard.board.overview.tokens} tokens" in data["text/html"]
     assert "image/png" in screen.updated[-1][1]
+
+
+def test_the_first_paint_waits_for_no_network_and_the_balance_comes_behind_it(past):
+    tasks = []
+    screen = Screen()
+    dashboard = Dashboard(past, shell=screen, live=True, spawn=tasks.append)
+    dashboard._ipython_display_()
+    assert "905 tokens" in screen.shown[0][1]["text/html"]
+    assert dashboard.board.balance is None
+
+    tasks[0]()
+
+    assert dashboard.board.balance.tokens == 585
+    assert "The balance ends about" in screen.updated[-2][1]["text/html"]
 
 
 def charts(widget) -> list:
