@@ -68,6 +68,7 @@ ONLY = {"sandbox": {"_catalog", "_values", "_errors", "_journal", "_language", "
 
 # library -> the only modules that may name it
 FENCES = {
+    "httptools": {"_client"},
     "httpx": {"_client"},
     "sqlalchemy": {"_ledger"},
     "IPython": {"_magics", "_completion", "_shell", "_progress"},
@@ -90,6 +91,7 @@ FENCES = {
 # What `pip install elumenta-nb` brings; everything else is asked for inside a function, by the extra that needs it.
 CORE = {
     "anyio",
+    "httptools",
     "httpx",
     "IPython",
     "ipywidgets",
