@@ -137,7 +137,7 @@ def test_a_commit_that_never_arrives_is_an_error_and_leaves_nothing(postgres, wi
     with Ledger(through(wire, url), busy_s=0.5) as ledger, Ledger(url) as other:
         first = reserve(ledger)
         wire.judge = lambda piece, from_client: "cut" if from_client and b"COMMIT\0" in piece else "pass"
-        with pytest.raises(LedgerError, match="The (server of the )?ledger") as caught:
+        with pytest.raises(LedgerError, match=r"The (server of the )?ledger") as caught:
             ledger.reserve([intent()])
         assert caught.value.spent == "no"
         assert wire.cuts >= 1
