@@ -126,13 +126,15 @@ class _Speech:
         self._unsaid = 0
         self._broken = ""
         self._parser = httptools.HttpResponseParser(self)
-        # A paid answer is not lost for an odd byte in a field nobody reads; framing stays strict.
-        self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_optional_cr_before_lf=True)
+        # A paid answer is not lost for an odd byte in a field nobody reads. Chunks win over a length, as RFC 9112 has it.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_chunked_length=True
+        )
 
     @property
     def keeps(self) -> bool:
         """Whether the connection may be used again."""
-        return self.ended and self._keeps and not self._to_the_end and not self._broken
+        return self.ended and self._keeps and not self._to_the_end
 
     def feed(self, data: bytes) -> None:
         """What came. Raises `httpx.RemoteProtocolError` once the pieces before the fault were taken."""
@@ -142,14 +144,15 @@ class _Speech:
         except httptools.HttpParserUpgrade:
             self._broken = "101 was not asked for"
         except httptools.HttpParserError as error:
-            self._broken = f"the answer is not HTTP/1.1: {error}"
+            self._keeps = False  # where it is whole, what follows is not of it
+            self._broken = "" if self.ended else f"the answer is not HTTP/1.1: {error}"
         self._unsaid = 0 if len(self.pieces) > waiting else self._unsaid + len(data)
         if self._unsaid > MOST_UNSAID:
             self._broken = "the answer says nothing, without an end"
         self.check()
 
     def check(self) -> None:
-        if self._broken and not self.pieces and not self.ended:
+        if self._broken and not self.pieces:
             raise httpx.RemoteProtocolError(self._broken)
 
     def closed(self) -> None:
@@ -165,7 +168,7 @@ class _Speech:
 
     def on_message_begin(self) -> None:
         if self.ended:
-            self._broken = "more than one answer"
+            self._keeps = False  # more than was asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # later ones are trailers: they say nothing that is asked for
@@ -175,12 +178,15 @@ class _Speech:
         status = self._parser.get_status_code()
         if self.ended or status < 200:
             return
+        told = {name.lower(): value.strip().lower() for name, value in self.fields}
+        self._to_the_end = status not in (204, 304) and not told.keys() & {b"content-length", b"transfer-encoding"}
+        if told.get(b"transfer-encoding", b"chunked") != b"chunked":
+            self._broken = "the answer has an unknown transfer encoding"
+            return
         self.status, self._keeps = status, self._parser.should_keep_alive()
-        told = {name.lower() for name, _value in self.fields}
-        self._to_the_end = status not in (204, 304) and not told & {b"content-length", b"transfer-encoding"}
 
     def on_body(self, body: bytes) -> None:
-        if not self.ended:
+        if self.status and not self.ended:
             self.pieces.append(body)
 
     def on_message_complete(self) -> None:

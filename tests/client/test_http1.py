@@ -18,11 +18,11 @@ def chunks(*pieces: bytes, end: bytes = b"0\r\n\r\n", more: bytes = b"") -> byte
 
 
 GOOD = {
+    "a header that is folded": b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\n" + LENGTH + b"\r\n" + BODY,
     "a length": b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY,
     "no words after the status": b"HTTP/1.1 200\r\n" + LENGTH + b"\r\n" + BODY,
     "bare line breaks": b"HTTP/1.1 200 OK\n" + LENGTH.replace(b"\r", b"") + b"\n" + BODY,
     "the end of the connection": b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
-    "the same length twice": b"HTTP/1.1 200 OK\r\n" + LENGTH * 2 + b"\r\n" + BODY,
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" + chunks(BODY[:9], BODY[9:]),
     "chunks with extensions": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks(BODY, more=b";a=b"),
     "chunks and trailers": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -32,10 +32,10 @@ GOOD = {
     "news before it": b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY,
 }
 BAD = {
+    "the same length twice": b"HTTP/1.1 200 OK\r\n" + LENGTH * 2 + b"\r\n" + BODY,
     "another protocol": b"HTTP/2 200 OK\r\n" + LENGTH + b"\r\n" + BODY,
     "no protocol": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
     "a header without a colon": b"HTTP/1.1 200 OK\r\nthis is none\r\n" + LENGTH + b"\r\n" + BODY,
-    "a header that is folded": b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\n" + LENGTH + b"\r\n" + BODY,
     "two lengths": b"HTTP/1.1 200 OK\r\n" + LENGTH + b"content-length: 3\r\n\r\n" + BODY,
     "a length that is none": b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n" + BODY,
     "an unknown encoding": b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n" + chunks(BODY),
