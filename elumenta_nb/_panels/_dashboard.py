@@ -24,6 +24,7 @@ from elumenta_nb._preview import preview
 
 from . import _board
 from ._look import style
+from ._slot import Slot
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,9 +54,6 @@ BARS: Final = 12
 _THUMB_BYTES: Final = 12_000
 _THUMB_SIDE: Final = 96
 _NONE: Final[Bundle] = ({"text/plain": ""}, {})
-_WIDE: Final = 500  # narrower places scale it: a chart made before it is placed measures its place as nothing
-_CHART: Final = "max-width:100%;height:auto"
-_TALL: Final = "160px"  # kept free for a chart, so that less moves when it comes
 
 
 def _in_thread(work: Callable[[], None]) -> None:
@@ -213,7 +211,7 @@ class Dashboard:
     def _made(self) -> tuple[Any, Callable[[], None]]:
         """A view, and what may come behind its first paint: the balance, then charts."""
         parts = {name: widgets.HTML() for name in ("tiles", "time", "group", "top", "uncharged", "ends", "advised")}
-        slots = {name: _Slot() for name in ("time", "group", "ends")}
+        slots = {name: Slot() for name in ("time", "group", "ends")}
 
         def show() -> None:
             board = self.board
@@ -285,7 +283,7 @@ class Dashboard:
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(update)
 
-    def _enliven(self, slots: dict[str, _Slot]) -> None:
+    def _enliven(self, slots: dict[str, Slot]) -> None:
         """Draw stills, then replace them by charts that move, one after the other."""
         for slot in slots.values():
             with self._lock:
@@ -415,39 +413,3 @@ def _details(table: str) -> str:
 def _section(title: str, *children: Any, card: dict[str, Any]) -> Any:
     heading = widgets.HTML(f'<div role="heading" aria-level="3" style="font-weight:650;font-size:115%">{title}</div>')
     return widgets.VBox([heading, *children], layout=widgets.Layout(**card))
-
-
-class _Slot:
-    """The place of a chart: kept free at first, then a still, then one that moves."""
-
-    def __init__(self) -> None:
-        self.box = widgets.Box(layout=widgets.Layout(width="100%", min_height=_TALL))
-        self.box.add_class("elumenta-chart")
-        self.spec: dict[str, Any] | None = None
-        self._moving: Any = None
-
-    def draw(self, spec: dict[str, Any] | None, alt: str) -> None:
-        self.spec = None if spec is None else {**spec, "width": _WIDE, "description": alt}
-        self.box.layout.min_height = _TALL if spec is not None and spend.drawable() else None
-        if self.spec is None:
-            self.box.children = ()
-        elif self._moving is not None:
-            spend.redraw(self._moving, self.spec)
-            self.box.children = (self._moving,)
-        elif not spend.drawable():
-            self.box.children = (widgets.HTML(f"<div>{spend.install_line()}</div>"),)
-        elif self.box.children:
-            self.rest()
-
-    def rest(self) -> None:
-        """Draw it as a still, where there is anything to draw."""
-        if self.spec is not None and self._moving is None:
-            alt = self.spec["description"]
-            still = _board.image(spend.svg(self.spec).encode(), "image/svg+xml", alt, _CHART)
-            self.box.children = (widgets.HTML(still),)
-
-    def enliven(self, moving: Any) -> None:
-        self._moving = moving
-        if self.spec is not None:
-            spend.redraw(moving, self.spec)
-            self.box.children = (moving,)
