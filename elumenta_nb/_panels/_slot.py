@@ -10,9 +10,9 @@ from elumenta_nb import _spend as spend
 
 from . import _board
 
-__all__ = ["CHART", "Slot"]
+__all__ = ["Slot"]
 
-CHART: Final = "max-width:100%;height:auto"
+_CHART: Final = "max-width:100%;height:auto"
 _WIDE: Final = 500  # narrower places scale it: a chart made before it is placed measures its place as nothing
 _TALL: Final = "160px"  # kept free for a chart, so that less moves when it comes
 
@@ -43,7 +43,7 @@ class Slot:
         """Draw it as a still, where there is anything to draw."""
         if self.spec is not None and self._moving is None:
             alt = self.spec["description"]
-            still = _board.image(spend.svg(self.spec).encode(), "image/svg+xml", alt, CHART)
+            still = _board.image(spend.svg(self.spec).encode(), "image/svg+xml", alt, _CHART)
             self.box.children = (widgets.HTML(still),)
 
     def enliven(self, moving: Any) -> None:
