@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anyio import CancelScope, move_on_after
 
@@ -35,7 +35,7 @@ from ._recovery import find, look_up
 from ._values import Receipt, Retrying, Stopped, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from ._client import Client
     from ._ledger import BudgetState, Ledger, Writer
@@ -83,6 +83,7 @@ class Generation:
         is_brief = services.texts is not None and not order.call.stream
         self._watch = Watcher(services.writer, order, emit, is_brief=is_brief)
         self._delivery = Delivery(services, order, emit)
+        self._paid: Reply | None = None  # while it is brought home
 
     async def buy(self) -> Result:
         """Send the reserved order and see it through."""
@@ -91,6 +92,7 @@ class Generation:
             if reply.status == "failed":
                 raise await self._failed(reply.error)
             await self._settle(reply)
+            self._paid = reply
             return await self._delivery.collect(reply)
         except asyncio.CancelledError:
             with CancelScope(shield=True), move_on_after(FAREWELL_S):
@@ -287,6 +289,8 @@ class Generation:
         status: Status
         if self._order.receipt is not None:
             status, at_risk = "completed", 0
+            if self._paid is not None and self._paid.url is None:  # a text is in our hands: it is stored all the same
+                self._behind(self._keep(self._paid))
         elif not self._order.was_sent:
             await self._services.writer.release(self._release("cancelled", _("stopped before it was sent")))
             status, at_risk = "cancelled", 0
@@ -295,12 +299,19 @@ class Generation:
         else:  # a cut stream or an unanswered request: the history will tell
             await self._services.writer.doubt(self._order.call_id, _("stopped while it ran"))
             status, at_risk = "unknown", self._order.held
-            task = asyncio.ensure_future(self._learn())
-            self._services.background.add(task)
-            task.add_done_callback(self._services.background.discard)
+            self._behind(self._learn())
         self._emit(
             Stopped(index=self._order.index, call_id=self._order.call_id or None, status=status, at_risk=at_risk)
         )
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._services.background.add(task)
+        task.add_done_callback(self._services.background.discard)
+
+    async def _keep(self, reply: Reply) -> None:
+        with contextlib.suppress(ElumentaError):
+            await self._delivery.collect(reply)
 
     async def _learn(self) -> None:
         """Behind a stopped cell: what it cost after all, and the text as far as it came."""
@@ -334,6 +345,7 @@ class Generation:
             if reply.status == "failed":
                 raise await self._failed(reply.error)
             await self._settle(reply)
+            self._paid = reply
             return await self._delivery.collect(reply)
         except asyncio.CancelledError:
             with CancelScope(shield=True), move_on_after(FAREWELL_S):

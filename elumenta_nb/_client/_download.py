@@ -228,7 +228,7 @@ class Downloads:
             return _Refused(why, again=exchange.status in _WORTH_ANOTHER_TRY, status=exchange.status)
         packed = exchange.headers.get("content-encoding", "identity").lower() not in ("", "identity")
         length = exchange.headers.get("content-length", "")
-        total = int(length) if length.isascii() and length.isdigit() and len(length) < 19 and not packed else None
+        total = int(length) if length.isascii() and length.isdigit() and len(length) <= 40 and not packed else None
         if total is not None and total > max_bytes:
             return _Refused(_too_large(max_bytes))
         try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Jobs", "JobsPanel"]
 
+FIRST_LOOK_S: Final = 1.0
 _STATES: Final = {
     "reserved": lambda: _("being sent"),
     "pending": lambda: _("at work at the server"),
@@ -69,6 +70,7 @@ class Jobs:
         self.refresh_button = widgets.Button(description=_("Refresh"), tooltip=_("look again"))
         self.summary = widgets.HTML(heading(_("Unfinished calls"), _("looking …")))
         self.told: tuple[str, ...] = ()  # the same in lines, once it was looked for
+        self.looked = threading.Event()
         self.status = widgets.HTML()
         self.gallery = Gallery()
         buttons = widgets.HBox([self.recover, self.recover_all, self.refresh_button])
@@ -94,9 +96,11 @@ class Jobs:
         except ElumentaError as error:
             said = _told(error)
             self._stage.do(lambda: self._say(said))
-            return
-        if is_last():
-            self._stage.do(lambda: self._list(rows))
+        else:
+            if is_last():
+                self._stage.do(lambda: self._list(rows))
+        finally:
+            self.looked.set()
 
     def _list(self, rows: Sequence[Entry]) -> None:
         self._rows = tuple(rows)
@@ -193,6 +197,7 @@ class JobsPanel:
         self.widget: Any = widgets.VBox([widgets.HTML(style(self._still.name)), self.jobs.box])
         self.widget.add_class("elumenta-panel")
         self.jobs.refresh()
+        self.jobs.looked.wait(FIRST_LOOK_S)  # what a notebook keeps of it begins with the list
 
     def _follow(self) -> None:
         self._stage.keep(self._still.update)
