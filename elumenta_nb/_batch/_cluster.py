@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
 from functools import partial
@@ -145,7 +146,7 @@ class Board:
         )
 
 
-class Fleet:
+class Fleet(ABC):
     """The workers of a cluster at a map: sends them its parts, hears how far they are, stops them.
 
     It shows itself as a `Runner` does. What a part is, and what becomes of it, is the business of the subclasses.
@@ -269,13 +270,13 @@ class Fleet:
             return Told(stopped=why, error=ConfigError(why, spent="maybe"))
         return told
 
+    @abstractmethod
     def _sent(self, number: int, part: Any) -> Any:
         """The future of a part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _taken(self, part: Any, told: Told) -> None:
         """A part came back, or was given up: then nothing is told of its rows."""
-        raise NotImplementedError
 
 
 class Crew(Fleet):
