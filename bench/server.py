@@ -15,18 +15,19 @@ import sys
 import tempfile
 import time
 from functools import cache
+from itertools import count
 
 PIECES = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
 RATE = float(sys.argv[2]) if len(sys.argv) > 2 else 0
 WORDS = ["The", "tide", "goes", "out", "over", "the", "long", "flat", "sand", "and", "the", "lamp", "is", "lit", "."]
 BIG = {"photon": "big.png", "luma-ray2": "big.mp4", "veo-3.1": "gigabyte.mp4"}
+ids = count(1000)
 seen = {"first_piece": 0.0, "polls": 0}
 
 BALANCE = {"token_balance": 1500, "plan": "vip", "plan_expires_at": "2027-01-01T00:00:00Z"}
 QUOTE = {"token_cost": 2, "min_token_cost": 2, "max_token_cost": 2, "pricing_type": "fixed"}
 ME = {"id": 7, "name": "Bench", "plan": "vip", "token_balance": 1500, "rate_limit_hourly": 0, "rate_limit_daily": 0}
 TEXT = {
-    "id": 1,
     "status": "completed",
     "model_slug": "gpt-5",
     "result_text": "ok",
@@ -135,7 +136,7 @@ async def answer(path: str, body: dict, writer: asyncio.StreamWriter, host: str)
         seen["polls"] += 1
         reply(writer, {"id": 3, "status": "pending", "model_slug": "sora-2"})
     else:
-        reply(writer, TEXT)
+        reply(writer, {"id": next(ids), **TEXT})
     return True
 
 

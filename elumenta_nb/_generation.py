@@ -80,8 +80,7 @@ class Generation:
         self._services = services
         self._order = order
         self._emit = emit
-        is_brief = services.texts is not None and not order.call.stream
-        self._watch = Watcher(services.writer, order, emit, is_brief=is_brief)
+        self._watch = Watcher(services.writer, order, emit)
         self._delivery = Delivery(services, order, emit)
         self._paid: Reply | None = None  # while it is brought home
 
@@ -230,6 +229,7 @@ class Generation:
     async def _settle(self, reply: Reply) -> None:
         quoted, told, note = self._order.quoted, reply.tokens, ""
         if told is None and reply.id is not None:
+            await self._watch.remembered()
             told = await self._charge_of(reply.id)
         tokens = told
         if tokens is None:
@@ -341,6 +341,7 @@ class Generation:
                 if reply.id is not None:
                     await self._watch.accepted(reply.id)
                 if reply.status == "pending":
+                    await self._watch.remembered()
                     reply = await self._wait(reply)
             if reply.status == "failed":
                 raise await self._failed(reply.error)

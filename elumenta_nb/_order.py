@@ -111,16 +111,15 @@ def hash_prompt(prompt: str) -> str:
 class Watcher:
     """The engine's ear at the client: what was sent, which id it got, which text arrived.
 
-    An id is on the disk before `accepted` returns; with `is_brief` before anything is waited for (`remembered`): an
-    answer that is all there is brings its charge, and the id is written with that.
+    The id of a stream is on the disk before `accepted` returns, any other before anything is waited for (`remembered`):
+    an answer that is all there is brings its charge, and the id is written with that.
     """
 
-    def __init__(self, writer: Writer, order: Order, emit: Callable[[Event], None], *, is_brief: bool = False) -> None:
+    def __init__(self, writer: Writer, order: Order, emit: Callable[[Event], None]) -> None:
         self._writer = writer
         self._order = order
         self._emit = emit
         self._told = False
-        self._is_brief = is_brief
         self._owed: int | str | None = None
 
     def sent(self) -> None:
@@ -134,7 +133,7 @@ class Watcher:
         if order.generation_id is None:
             order.generation_id = generation_id
             self._owed = generation_id
-            if not self._is_brief:
+            if order.call.stream:
                 await self.remembered()
 
     async def remembered(self) -> None:

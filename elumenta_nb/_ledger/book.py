@@ -45,6 +45,7 @@ _OWNERS: Final = (
     "SELECT c.id, c.generation_no, c.generation_name, p.source FROM calls c JOIN places p ON p.no = c.place_no"
     " WHERE p.api = :api AND p.account = :account"
 )
+_YIELDING: Final = f" AND (p.source = '{ELSEWHERE}' OR (c.flags & {int(Flag.ADOPTED)}) <> 0)"
 
 
 class Book:
@@ -334,7 +335,8 @@ class Book:
                 return
             change.flags &= ~Flag.ADOPTED
         change.learn(generation)
-        for other, _key, source in self._owners(tx, change.place.api, change.place.account, [key]):
+        # Rows that the server told it to as well are not ours to judge, and not read: there may be thousands.
+        for other, _key, source in self._owners(tx, change.place.api, change.place.account, [key], and_=_YIELDING):
             if other != change.id:
                 self._give_up(tx, other, change.id, is_elsewhere=source == ELSEWHERE)
 
@@ -342,8 +344,6 @@ class Book:
         """A row whose generation was told to be another call's: one spent elsewhere is emptied, a claim is undone."""
         changes = self._read(tx, [other])
         change = changes[other]
-        if not is_elsewhere and not change.flags & Flag.ADOPTED:
-            return  # both were told it by the server: not ours to judge
         change.status, change.tokens, change.held = int(State.CANCELLED), 0, 0
         if not is_elsewhere:
             change.status, change.held, change.ended_us = int(State.UNKNOWN), change.quoted, None
@@ -370,13 +370,13 @@ class Book:
     # ------------------------------------------------------------ reading and writing
 
     def _owners(
-        self, tx: Tx, api: str, account: str, keys: Sequence[tuple[int | None, str | None]]
+        self, tx: Tx, api: str, account: str, keys: Sequence[tuple[int | None, str | None]], *, and_: str = ""
     ) -> list[tuple[int, int | str, str]]:
-        """The rows that have one of these generation ids: row, id, source."""
+        """The rows that have one of these generation ids: row, id, source. `and_` is a condition more."""
         found: list[tuple[int, int | str, str]] = []
         for number, name in keys:
             column, value = ("generation_no", number) if number is not None else ("generation_name", name)
-            sql = f"{_OWNERS} AND c.{column} = :value"  # one of two constants
+            sql = f"{_OWNERS} AND c.{column} = :value{and_}"  # constants all of them
             found += [
                 (row[0], row[1] if row[1] is not None else row[2], row[3])
                 for row in tx.all(sql, api=api, account=account, value=value)

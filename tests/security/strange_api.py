@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -103,7 +104,7 @@ class StrangeApi:
         self.heard: list[Heard] = []
         self.broken: list[str] = []
         self._server = ThreadingHTTPServer((host, 0), self._handler())
-        self._server.handle_error = lambda *_about: self.broken.append(traceback.format_exc())  # type: ignore[method-assign]
+        self._server.handle_error = lambda *_about: self._failed()  # type: ignore[method-assign]
         self._server.daemon_threads = True
         self._server.block_on_close = False
         if tls is not None:
@@ -112,6 +113,10 @@ class StrangeApi:
         self.origin = f"{'https' if tls else 'http'}://{host}:{self.port}"
         self.url = self.origin + PREFIX
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def _failed(self) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client may hang up whenever it likes
+            self.broken.append(traceback.format_exc())
 
     def of(self, method: str, path: str = "") -> list[Heard]:
         return [heard for heard in self.heard if heard.method == method and heard.path.startswith(path)]
