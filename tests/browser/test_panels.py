@@ -8,6 +8,7 @@ import re
 import nbformat
 import pytest
 from fronts import PLAYS, WIDTHS, menu, new_page, open_notebook, run_all, run_cell, save, shoot
+from playwright.sync_api import TimeoutError as TooLate
 
 OPEN = """%load_ext elumenta_nb
 import os, time
@@ -83,21 +84,28 @@ class Desk:
     def shoot(self, name, of=None):
         shoot(self.page, f"panel-{self.front}-{name}", of)
 
-    def choose(self, panel, category: str, model: str, prompt: str = "", price: str = "") -> None:
-        """Choose it all, and wait for the price."""
+    def choose(self, panel, category: str, model: str, prompt: str = "", price: str = "", **options: str) -> None:
+        """Choose it all, and wait for the price. A panel keeps what was chosen before: name what must not be kept."""
         panel.get_by_role("tab").first.click()
         panel.get_by_label("Category").first.select_option(category)
         models = panel.get_by_label("Model", exact=True)
         option = models.locator("option").filter(has_text=re.compile(rf"^{re.escape(model)}\s")).first
         option.wait_for(state="attached")
         models.select_option(option.text_content())
+        for name, value in options.items():
+            panel.get_by_label(name).select_option(value)
         if prompt:
             panel.get_by_label("Prompt", exact=True).fill(prompt)
         if price:
             self.priced(panel, price)
 
     def priced(self, panel, price: str) -> None:
-        panel.locator(".elumenta-price").filter(has_text=re.compile(f"^{price}$")).wait_for()
+        shown = panel.locator(".elumenta-price")
+        try:
+            shown.filter(has_text=re.compile(f"^{price}$")).wait_for()
+        except TooLate:
+            self.shoot("wrong-price")
+            raise AssertionError(f"{price} was not shown, but: {panel.inner_text()}") from None
 
     def generate(self, panel) -> None:
         panel.get_by_role("button", name="Generate", exact=True).click()
@@ -149,9 +157,7 @@ def test_a_text_is_seen_while_it_grows_and_the_click_at_once(desk):
 
 
 def test_a_picture_is_made_for_the_price_that_was_shown(desk):
-    desk.choose(desk.two, "Images", "dall-e-3", "A lighthouse at dawn, watercolour")
-    desk.two.get_by_label("quality").select_option("hd")
-    desk.priced(desk.two, "9 tokens")
+    desk.choose(desk.two, "Images", "dall-e-3", "A lighthouse at dawn, watercolour", "9 tokens", quality="hd")
     desk.generate(desk.two)
     said = desk.done(desk.two)
     desk.two.locator(".elumenta-gallery img").first.wait_for()
@@ -258,7 +264,7 @@ def test_while_a_cell_runs_the_panel_says_that_a_click_may_wait_and_of_three_one
 
 def test_everything_has_a_name_and_a_narrow_panel_fits_and_is_used_by_keyboard_alone(desk):
     page, panel = desk.page, desk.two
-    desk.choose(panel, "Images", "dall-e-3", price="5 tokens")
+    desk.choose(panel, "Images", "dall-e-3", price="5 tokens", quality="standard")
     assert desk.one.evaluate(NAMELESS) + panel.evaluate(NAMELESS) == []
     size = page.viewport_size
     if desk.front == "lab":
@@ -308,7 +314,7 @@ def test_in_the_dark_every_word_can_be_read(desk):
 
 
 def test_a_notebook_opened_without_its_kernel_shows_the_last_state(desk, browser):
-    desk.choose(desk.two, "Images", "dall-e-3", "A small boat", "5 tokens")
+    desk.choose(desk.two, "Images", "dall-e-3", "A small boat", "5 tokens", quality="standard")
     desk.generate(desk.two)
     desk.two.get_by_text("Done · 5 tokens").wait_for()
     assert desk.page.locator(".elumenta-still:visible").count() == 0
