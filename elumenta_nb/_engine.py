@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, to_thread
 
+from ._earlier import is_awaited, may_reuse, not_home
 from ._errors import ElumentaError, LedgerError, NotStored, OutcomeUnknown
 from ._generation import Generation
 from ._language import gettext as _, ngettext, tokens as _tokens
@@ -80,7 +80,7 @@ class Engine:
         self, order: Order, judged: set[int], emit: Callable[[Event], None]
     ) -> Result | ElumentaError | None:
         """What was bought before: stored, still open, or paid and never fetched. ``None``: it has to be bought."""
-        if not _may_reuse(order):
+        if not may_reuse(order):
             return None
         take = await to_thread.run_sync(
             lambda: self._services.store.find(order.call, self._services.api, policy=order.call.reuse)
@@ -98,10 +98,12 @@ class Engine:
         rows = services.ledger.of_fingerprints(account, services.api, [fingerprint]).get(fingerprint, [])
         user = order.call.origin.user
         rows = [row for row in rows if services.ledger.is_left_to(user, row)]
-        earlier = await self._earlier(order, [row for row in rows if row.open], judged, emit)
+        if not rows:
+            return None
+        earlier = await self._earlier(order, rows, judged, emit)
         if earlier is not None:
             return earlier
-        return await self._fetched(order, [row for row in rows if not row.open], judged, emit)
+        return await self._fetched(order, rows, judged, emit)
 
     async def _handed(
         self,
@@ -172,7 +174,7 @@ class Engine:
         """
         services = self._services
         for row in rows:
-            if row.id in judged or row.origin.run == order.call.origin.run or not _same_cell(order, row):
+            if row.id in judged or not is_awaited(order, row):
                 continue
             judged.add(row.id)
             joined = order.of_row(row)
@@ -202,21 +204,15 @@ class Engine:
 
         An error where the server has it no more: another is bought on purpose only.
         """
-        store, run = self._services.store, order.call.origin.run
-        ours = {row.id for row in rows if store.belongs(Path(row.folder))}
-        if not ours:
-            return None
-        lacking = await to_thread.run_sync(lambda: store.without_take(self._services.api, ours))
-        for row in sorted(rows, key=lambda row: (not _same_cell(order, row), row.id)):
+        services, run = self._services, order.call.origin.run
+        for row in await to_thread.run_sync(lambda: not_home(order, rows, services.store, services.api)):
             mine = (run, row.id)
-            if row.id not in lacking or row.id in judged or mine in self._fetching or not _is_kept(order, row):
-                continue
-            if run and row.origin.run == run:
+            if row.id in judged or mine in self._fetching:
                 continue
             judged.add(row.id)
             self._fetching.add(mine)
             try:
-                take = await Generation(self._services, order.of_row(row), emit).fetch()
+                take = await Generation(services, order.of_row(row), emit).fetch()
             except ElumentaError as error:
                 return error
             finally:
@@ -315,25 +311,6 @@ class Engine:
     async def resume(self, orders: Sequence[Order], emit: Callable[[Event], None]) -> list[Result | ElumentaError]:
         """Wait for open calls of the ledger, whoever started them, and collect their results."""
         return await self._together([Generation(self._services, order, emit).resume() for order in orders])
-
-
-def _may_reuse(order: Order) -> bool:
-    """Whether the policy lets this call have what was bought before."""
-    call = order.call
-    if call.reuse == "only":
-        return True
-    return not call.fresh and (call.reuse == "all" or (call.reuse == "media" and order.resolved.returns != "text"))
-
-
-def _same_cell(order: Order, row: Entry) -> bool:
-    ours, theirs = order.call.origin, row.origin
-    same_source = ours.source_hash and ours.source_hash == theirs.source_hash
-    return bool(same_source or (ours.cell_id and ours.cell_id == theirs.cell_id))
-
-
-def _is_kept(order: Order, row: Entry) -> bool:
-    """Whether the result of this row belongs in a store: a text asked for outside a cell was handed out and not kept."""
-    return order.resolved.returns != "text" or row.origin.source == "magic" or _same_cell(order, row)
 
 
 def _not_again(order: Order, row: Entry, why: str) -> OutcomeUnknown:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._asks import ask_of
 from ._catalog import catalog
+from ._earlier import is_awaited, may_reuse, not_home
 from ._errors import BadParam, ElumentaError, InvalidCall, PlanRequired, Rejected
 from ._language import gettext as _, ngettext, number
+from ._ledger import Where
 from ._notebook_cells import read_notebook
-from ._notebook_report import ASKS, BACKGROUND, DEPENDS, PYTHON, REFUSED, STORED, TO_BUY, NotebookPrice, Row
+from ._notebook_report import ASKS, BACKGROUND, DEPENDS, PAID, PYTHON, REFUSED, STORED, TO_BUY, NotebookPrice, Row
 from ._parser import parse, split
 from ._prices import consent
 from ._template import render
@@ -28,13 +30,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ._catalog import Model, Param
+    from ._ledger import Entry
     from ._notebook_cells import Cell, Said
+    from ._order import Order
     from ._parser import Grammar, Line
     from ._session import Session
     from ._store import Store
 
 __all__ = ["price_of_notebook"]
 
+_NO_RUN: Final = "price"  # another than that of any call
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(?:\[-?\d+\])?")
 
 
@@ -89,6 +94,33 @@ class _Heard:
     counted: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Had:
+    """What is there already of a line: stored (`by_run`: by then, by a cell above), still running, or paid and not here."""
+
+    fingerprint: str
+    stored: int = 0
+    by_run: bool = False
+    awaited: int = 0
+    fetched: int = 0
+
+    @property
+    def paid(self) -> int:
+        return self.awaited + self.fetched
+
+    def notes(self, count: int) -> list[str]:
+        told = []
+        if 0 < self.stored < count:
+            told.append(_("{n} of {count} stored").format(n=number(self.stored), count=number(count)))
+        if self.by_run:
+            told.append(_("bought by a cell above"))
+        if self.awaited:
+            told.append(_("still running: waited for, not bought again"))
+        if self.fetched:
+            told.append(_("its result never came: fetched, not bought again"))
+        return told
+
+
 class _Pricing:
     """Prices the lines of one notebook, in their order."""
 
@@ -102,6 +134,7 @@ class _Pricing:
         self._store: Store = session.store(self._folder)
         self._api = session.api_name()
         self._bought: Counter[str] = Counter()  # by fingerprint: what earlier cells will have bought
+        self._collected: set[int] = set()  # calls of earlier runs that cells above will have collected
         self._chats: set[str] = set()
         self._last: Row | None = None
         self._offline = ""
@@ -229,35 +262,58 @@ class _Pricing:
         later_turn = chat is not None and chat in self._chats
         if chat is not None:
             self._chats.add(chat)
-        origin = Origin(source="magic", cell_id=cell.id, source_hash=cell.source_hash)
-        fingerprint, stored, policy = "", 0, self._session.policy(ask, origin)
-        if not heard.unknown:
-            call = self._session.orders(ask, origin)[0].call
-            fingerprint = self._store.fingerprint(call, self._api)
-            stored = len(self._store.peek(call, self._api, policy=policy)) + self._bought[fingerprint]
+        origin = Origin(source="magic", cell_id=cell.id, source_hash=cell.source_hash, run=_NO_RUN)
+        policy = self._session.policy(ask, origin)
         low, high, note = self._price(ask, resolved.model, moves=heard.moves)
         if heard.unknown or later_turn:
             return self._open(cell, heard, place, low=low, high=high, policy=policy)
-        fresh = ask.fresh and policy != "only"
-        restorable = policy in ("all", "only") or (policy == "media" and resolved.returns != "text")
-        restored = min(ask.count, stored) if restorable and not fresh else 0
-        buys = ask.count - restored
+        had = self._had(self._session.orders(ask, origin)[0], ask.count)
+        buys = ask.count - had.stored - had.paid
+        self._bought[had.fingerprint] += had.paid
         if buys == 0:
-            from_run = self._bought[fingerprint] >= stored
-            return Row(**place, status=STORED, note=_("bought by a cell above") if from_run else "")
+            return Row(**place, status=PAID if had.paid else STORED, note="; ".join(had.notes(ask.count)))
         if policy == "only":
             return Row(**place, status=REFUSED, note=_("not stored, and only stored results may be shown"))
-        self._bought[fingerprint] += buys
-        notes = [note] if note else []
-        if restored:
-            notes.append(_("{n} of {count} stored").format(n=number(restored), count=number(ask.count)))
-        if fresh:
+        self._bought[had.fingerprint] += buys
+        notes = [*filter(None, [note]), *had.notes(ask.count)]
+        if ask.fresh:
             notes.append(_("--fresh: bought anew at every run"))
         if refusal := self._refusal(resolved.model.slug, high * buys, ask):
             return Row(**place, status=REFUSED, note=refusal)
         notes += self._question(high * buys, ask)
         status = BACKGROUND if line["background"] else TO_BUY
         return Row(**place, status=status, low=low * buys, high=high * buys, note="; ".join(notes))
+
+    def _had(self, order: Order, count: int) -> _Had:
+        """What a run of the line would take instead of buying, in the order in which it would."""
+        call = order.call
+        fingerprint = self._store.fingerprint(call, self._api)
+        if not may_reuse(order):
+            return _Had(fingerprint)
+        offered = len(self._store.peek(call, self._api, policy=call.reuse))
+        stored = min(count, offered + self._bought[fingerprint])
+        if stored == count:
+            return _Had(fingerprint, stored=stored, by_run=not offered)
+        rows = [row for row in self._rows(order, fingerprint) if row.id not in self._collected]
+        awaited = [row for row in rows if is_awaited(order, row)][: count - stored]
+        fetched = not_home(order, rows, self._store, self._api)[: count - stored - len(awaited)] if rows else []
+        self._collected.update(row.id for row in (*awaited, *fetched))
+        return _Had(fingerprint, stored=stored, awaited=len(awaited), fetched=len(fetched))
+
+    def _rows(self, order: Order, fingerprint: str) -> list[Entry]:
+        """Open and paid calls of this line, of this account. Who that is, is asked only where there are any."""
+        if self._offline or not self._api or order.call.reuse == "only":
+            return []
+        ledger = self._session.ledger()
+        accounts = [row[0] for row in ledger.totals(("account",), Where(api=self._api))]
+        if not any(ledger.of_fingerprints(account, self._api, [fingerprint]) for account in accounts):
+            return []
+        try:
+            account = self._session.account_name()
+        except ElumentaError:
+            return []
+        rows = ledger.of_fingerprints(account, self._api, [fingerprint]).get(fingerprint, [])
+        return [row for row in rows if ledger.is_left_to(order.call.origin.user, row)]
 
     def _open(self, cell: Cell, heard: _Heard, place: dict[str, Any], *, low: int, high: int, policy: str) -> Row:
         """A line whose outcome a variable decides: free if the result it had is still the one asked for."""

@@ -12,9 +12,10 @@ from ._render import table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ASKS", "BACKGROUND", "DEPENDS", "PYTHON", "REFUSED", "STORED", "TO_BUY", "NotebookPrice", "Row"]
+__all__ = ["ASKS", "BACKGROUND", "DEPENDS", "PAID", "PYTHON", "REFUSED", "STORED", "TO_BUY", "NotebookPrice", "Row"]
 
 STORED: Final = N_("stored")
+PAID: Final = N_("paid already")
 TO_BUY: Final = N_("to buy")
 DEPENDS: Final = N_("depends on a variable")
 BACKGROUND: Final = N_("background")

@@ -104,7 +104,7 @@ class Session(Mapping):
         services = self.services()
         if services.api == "":
             return []
-        account = runtime.call(services.account)
+        account = self.account_name()
         rows = services.ledger.open_calls(account, services.api)
         if call_id is not None:
             return [row for row in rows if row.id == call_id]
@@ -138,7 +138,7 @@ class Session(Mapping):
         services = self.services()
         if not services.api:
             return []
-        return services.ledger.budgets(account=runtime.call(services.account), api=services.api)
+        return services.ledger.budgets(account=self.account_name(), api=services.api)
 
     # ------------------------------------------------------------ books
 
@@ -191,7 +191,7 @@ class Session(Mapping):
         when not given. Raises `BadParam`.
         """
         services = self.services()
-        account = runtime.call(services.account)
+        account = self.account_name()
         place = replace(origin or here(), kernel=KERNEL)
         from ._ledger import Period
 
@@ -282,7 +282,7 @@ class Session(Mapping):
                     {"id": call_id, "model": old.model, "was": old.status, "status": now.status, "tokens": now.tokens}
                 )
         if elsewhere:
-            account = runtime.call(services.account)
+            account = self.account_name()
             known = set(self.spend()["id"])
             rows += runtime.call(lambda: book_elsewhere(services, account, known))
         frame = pd.DataFrame(rows, columns=["id", "model", "was", "status", "tokens"])

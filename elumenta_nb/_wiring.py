@@ -187,6 +187,10 @@ class Wiring:
         self._arguments = {**self._arguments, **settings}
         self._settings = loaded
 
+    def account_name(self) -> str:
+        """The account's name in the ledger. Raises what the server says to the question."""
+        return runtime.call(self.services().account)
+
     async def _ask_balance(self) -> Balance:
         """The balance; monthly budgets follow the billing cycle it tells."""
         services = self.services()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,41 @@ def test_what_is_stored_beside_the_notebook_costs_nothing(session):
     assert (price.low, price.high) == (2, 2)
 
 
+def test_what_was_paid_and_never_came_home_costs_nothing_more(session, server):
+    photo = "%%elumenta image photon-flash\na quiet harbour"
+    server.fault("status", path="*storage*", method="GET", code=404, times=1000)
+    with pytest.raises(el.DownloadFailed):
+        run(session, "c0", model="photon-flash", prompt="a quiet harbour")
+    server.faults.clear()
+    price = priced(
+        session, photo, photo, photo.replace("flash", "flash --count 2"), photo.replace("flash", "flash --fresh")
+    )
+
+    assert [(found.status, found.high) for found in price.rows] == [
+        ("paid already", 0), ("stored", 0), ("to buy", 1), ("to buy", 1),
+    ]  # fmt: skip
+    assert price.rows[0].note == "its result never came: fetched, not bought again"
+
+    spent = session.spend()["tokens"].sum()
+    assert run(session, "c0", model="photon-flash", prompt="a quiet harbour")[0].path.is_file()
+    assert session.spend()["tokens"].sum() == spent == 1
+
+
+def test_a_call_that_still_runs_costs_nothing_more_in_its_own_cell(session, server):
+    film = "%%elumenta video kling-v2.1\na small boat"
+    handle = session.start(
+        Ask(model="kling-v2.1", prompt="a small boat"), Origin(source="magic", cell_id="c0", run="1")
+    )
+    while not session.jobs().status.eq("pending").any():
+        time.sleep(0.01)
+    handle.stop()
+    price = priced(session, film, film)
+
+    assert [(found.status, found.high) for found in price.rows] == [("paid already", 0), ("stored", 0)]
+    assert price.rows[0].note == "still running: waited for, not bought again"
+    assert len(session.resume()) == 1
+
+
 def test_looking_claims_nothing(session):
     run(session, "c0", model="gpt-5", prompt="hello")
     for _ in range(3):
@@ -216,11 +252,11 @@ def test_a_template_whose_cell_has_a_result_may_cost_nothing(session):
     assert (found.status, found.low, found.high) == ("depends on a variable", 0, 9)
 
 
-def test_a_damaged_result_does_not_count(session):
+def test_a_damaged_result_is_fetched_again(session):
     (result,) = run(session, "c0", model="photon-flash", prompt="hello")
     result.path.write_bytes(b"cut")
 
-    assert row(session, "%%elumenta image photon-flash\nhello").status == "to buy"
+    assert row(session, "%%elumenta image photon-flash\nhello").status == "paid already"
 
 
 def test_a_later_turn_of_a_chat_depends_on_the_earlier_ones(session):
