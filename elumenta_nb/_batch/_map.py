@@ -330,7 +330,8 @@ def run_map(
         else:
             runner.run(show)
 
-    shown_run(runner, sheet, sheet if crew is None else crew.board, run, progress=progress)
+    counted = sheet if crew is None else crew.board
+    shown_run(runner, sheet, counted, run, progress=progress, sandbox=plan.sandbox)
     if on_error == "raise" and runner.error is not None:
         error: ElumentaError = runner.error
         error.hint = "\n".join(
@@ -369,9 +370,11 @@ class Sums(Protocol):
     def tally(self) -> Tally: ...
 
 
-def shown_run(runner: Stops, sheet: Sums, counted: Counted, run: Callable[[Show], None], *, progress: bool) -> None:
+def shown_run(
+    runner: Stops, sheet: Sums, counted: Counted, run: Callable[[Show], None], *, progress: bool, sandbox: bool
+) -> None:
     """Run with a line that moves and one that stays."""
-    show = Show(counted, runner, quiet=not progress)
+    show = Show(counted, runner, quiet=not progress, sandbox=sandbox)
     began = time.monotonic()
     try:
         run(show)

@@ -251,7 +251,7 @@ def map_partitions(
         with writing.at_work(show):
             writing.see_through(enumerate(parts), show)
 
-    shown_run(writing, count, writing.board, run, progress=progress)
+    shown_run(writing, count, writing.board, run, progress=progress, sandbox=plan.sandbox)
     if writing.error is not None and (on_error == "raise" or not writing.written):
         raise writing.error
     left = [number for number in range(len(parts)) if number not in writing.written]

@@ -55,7 +55,7 @@ class Running(Protocol):
 
 
 class Show:
-    """Draws at most five times a second, on the thread that waits. `quiet` shows nothing at all."""
+    """Draws at most five times a second, on the thread that waits. `quiet` shows nothing at all; `sandbox` marks it so."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Show:
         runner: Running,
         *,
         quiet: bool = False,
+        sandbox: bool = False,
         front: Front | None = None,
         terminal: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -70,6 +71,7 @@ class Show:
         self._sheet = sheet
         self._runner = runner
         self._quiet = quiet
+        self._mark = "SANDBOX · " if sandbox else ""
         self._front = front if front is not None or quiet else here()
         self._terminal = None if quiet else _terminal(self._front, terminal)
         self._clock = clock
@@ -87,7 +89,7 @@ class Show:
             return
         self._drawn_at = now
         self._note(now)
-        line = self.line(now)
+        line = self._mark + self.line(now)
         if line != self._shown:
             self._shown = line
             self._put(line)
@@ -119,6 +121,7 @@ class Show:
         """Leave this line."""
         if self._quiet:
             return
+        line = self._mark + line
         if self._terminal is not None:
             self._terminal.write(f"\r\x1b[K{line}\n")
             self._terminal.flush()

@@ -128,11 +128,11 @@ class Sheet:
         return Tally(model="gpt-5-nano", calls=2000, done=self.done, failed=2, tokens=self.done, **facts)
 
 
-def shown(lang="en", waits_s=0.0):
+def shown(lang="en", waits_s=0.0, *, sandbox=False):
     set_language(lang)
     clock, sheet, terminal = Clock(), Sheet(), io.StringIO()
     runner = SimpleNamespace(gate=SimpleNamespace(waits_s=waits_s), reason="The account's request limit is reached.")
-    show = Show(sheet, runner, terminal=terminal, clock=clock)
+    show = Show(sheet, runner, sandbox=sandbox, terminal=terminal, clock=clock)
     for _ in range(200):  # ten seconds
         clock.now += 0.05
         sheet.done += 5
@@ -147,6 +147,13 @@ def test_the_line_says_how_far_it_is_how_fast_and_how_long_and_moves_five_times_
 
     assert "map gpt-5-nano · 995 of 2,000 calls · 995 tokens · 2 failed · 100 a second · 10 s left" in text
     assert text.count("\r") <= 5 * 10
+
+
+def test_the_line_of_a_map_in_the_sandbox_says_so(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+
+    assert "SANDBOX · map gpt-5-nano · 995 of" in shown(sandbox=True)
+    assert "SANDBOX" not in shown()
 
 
 def test_the_line_counts_down_to_the_reset_in_either_language_also_in_a_narrow_terminal(monkeypatch):
