@@ -241,8 +241,7 @@ class Generation:
             note = note or _("quoted {quoted}, charged {tokens}").format(quoted=quoted, tokens=tokens)
         if self._order.note:
             note = f"{note} · {self._order.note}" if note else self._order.note
-        self._services.purse.spent(tokens)
-        self._services.purse.remains(reply.balance)
+        self._services.purse.settled(tokens, reply.balance, self._order.began)
         latency_s = time.monotonic() - self._order.began
         settlement = Settlement(
             call_id=self._order.call_id,

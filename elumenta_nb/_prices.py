@@ -123,6 +123,7 @@ class Purse:
         self._fetch = fetch
         self._clock = clock
         self._asked_at: float | None = None
+        self._settled_at: float | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self.last: Balance | None = None
         self.tokens: int | None = None
@@ -134,15 +135,17 @@ class Purse:
         self.exact = True
         self._asked_at = self._clock()
 
-    def remains(self, tokens: int | None) -> None:
-        """A reply told what remains (`balance_remaining`), in some of the reply families only."""
-        if tokens is not None:
-            self.tokens = tokens
-            self.exact = True
+    def settled(self, tokens: int, left: int | None, began: float) -> None:
+        """A call that began then (monotonic seconds) was charged `tokens`; `left` is the balance its reply told, if it did.
 
-    def spent(self, tokens: int) -> None:
-        """A call was settled, and its reply did not tell the balance."""
-        if self.tokens is not None and tokens:
+        Replies of calls that ran side by side come in any order: of what they tell, the least was told last.
+        """
+        was_alone = self._settled_at is None or self._settled_at < began
+        self._settled_at = self._clock()
+        if left is not None:
+            self.tokens = left if was_alone or self.tokens is None else min(left, self.tokens)
+            self.exact = True
+        elif self.tokens is not None and tokens:
             self.tokens = max(0, self.tokens - tokens)
             self.exact = False
 
