@@ -27,10 +27,10 @@ PAGE = ROOT / "docs" / "compatibility.md"
 MARKS = ("<!-- compat: begin -->", "<!-- compat: end -->")
 UV = BUILD / "tools" / "bin" / "uv"
 
-# What runs the tests; their own versions are not what is being tried, so always the newest that pip finds.
-TOOLS = ["hypothesis", "nbval", "papermill", "pytest", "pytest-timeout", "pytest-xdist"]
+# What runs the tests; their own versions are not what is being tried, so the newest that go together (pyproject.toml).
+TOOLS = ["hypothesis", "nbval", "papermill", "pytest<9.2", "pytest-timeout", "pytest-xdist"]
 FOLDERS = [
-    *("catalog", "cli", "client", "compat", "engine", "ledger", "magics", "panels", "render", "result"),
+    *("batch", "catalog", "cli", "client", "cluster", "compat", "engine", "ledger", "magics", "panels", "render", "result"),
     *("sandbox", "session", "spend", "store", "wire"),
 ]
 SHOWN = [
