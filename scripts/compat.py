@@ -29,9 +29,10 @@ UV = BUILD / "tools" / "bin" / "uv"
 
 # What runs the tests; their own versions are not what is being tried, so the newest that go together (pyproject.toml).
 TOOLS = ["hypothesis", "nbval", "papermill", "pytest<9.2", "pytest-timeout", "pytest-xdist"]
-FOLDERS = (
-    "batch catalog cli client cluster compat engine ledger magics panels render result sandbox session spend store wire"
-).split()
+FOLDERS = [
+    *("batch", "catalog", "cli", "client", "cluster", "compat", "engine", "ledger", "magics", "panels"),
+    *("render", "result", "sandbox", "session", "spend", "store", "wire"),
+]
 SHOWN = [
     *("pandas", "numpy", "ipython", "ipykernel", "ipywidgets", "httpx", "anyio", "sqlalchemy", "jinja2", "pillow"),
     *("platformdirs", "truststore", "nbclient", "nbconvert", "jupyterlab", "papermill", "starlette", "pyarrow", "dask"),
