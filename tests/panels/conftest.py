@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_making import QuickSession, until
+from panel_making import until
+from worlds import QuickSession
 
 from elumenta_nb._panels import Panel
 from elumenta_nb._session import Session

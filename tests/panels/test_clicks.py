@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from panel_making import QuickSession, until
+from panel_making import until
+from worlds import QuickSession
 
 import elumenta_nb as el
 from elumenta_nb._panels import Panel

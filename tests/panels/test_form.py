@@ -6,7 +6,8 @@ import threading
 
 import ipywidgets as widgets
 import pytest
-from panel_making import QuickSession, until
+from panel_making import until
+from worlds import QuickSession
 
 from elumenta_nb._catalog import Model, catalog
 from elumenta_nb._panels import Panel

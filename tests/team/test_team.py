@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from worlds import QuickSession
 
 from elumenta_nb._errors import BudgetExceeded, OutcomeUnknown
 from elumenta_nb._ledger import Intent, Ledger, Where
@@ -16,14 +16,6 @@ from elumenta_nb.sandbox import serve
 
 pytestmark = pytest.mark.postgres
 CELL = Origin(source="magic", notebook="lesson.ipynb-1", cell_id="c1", source_hash="5ab", run="r1")
-
-
-class QuickSession(Session):
-    """Waits a twentieth of what it should."""
-
-    @staticmethod
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(seconds / 20)
 
 
 @pytest.fixture
