@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from elumenta_nb._errors import ElumentaError
+from elumenta_nb._errors import ElumentaError, RateLimited, TransportError
 from elumenta_nb._language import gettext as _, number, tokens
 
 from ._look import facts, notice
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Price", "PriceLine", "Purse"]
 
 DELAY_S: Final = 0.3
+AGAIN_S: Final = (5.0, 20.0, 60.0)  # when a price that did not come is asked for again, unless something changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class PriceLine:
         self._quotes = Latest(stage, DELAY_S)
         self._purses = Latest(stage, 0.0)
         self._failed: tuple[str, ...] = ()
+        self.again_s = AGAIN_S
         self.price: Price | None = None
         self.purse = Purse()
 
@@ -108,18 +110,23 @@ class PriceLine:
         """Ask for balance and budgets."""
         self._purses.ask(self._look)
 
-    def _ask(self, make: Callable[[], Ask], is_last: Callable[[], bool]) -> None:
+    def _ask(self, make: Callable[[], Ask], is_last: Callable[[], bool], tries: int = 0) -> None:
         price: Price | None = None
         failed: tuple[str, ...] = ()
+        may_pass = False
         try:
             ask = make()
             quote, total = self._session().due(ask)
             low, high = (total, total) if quote.exact else (quote.minimum * ask.count, quote.maximum * ask.count)
             price = Price(low, max(total, high), exact=quote.exact, count=ask.count)
+            may_pass = not quote.exact
         except ElumentaError as error:
             failed = (error.message, *error.hint.splitlines())
+            may_pass = isinstance(error, RateLimited | TransportError)
         if is_last():
             self._stage.do(lambda: self._show(price, failed) if is_last() else None)
+            if may_pass and tries < len(self.again_s):
+                self._quotes.ask(lambda still: self._ask(make, still, tries + 1), in_s=self.again_s[tries])
 
     def _show(self, price: Price | None, failed: tuple[str, ...]) -> None:
         self.price = price or self.price

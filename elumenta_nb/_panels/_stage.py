@@ -78,7 +78,7 @@ class Latest:
         self._timer: threading.Timer | None = None
         self._wish = 0
 
-    def ask(self, work: Callable[[Callable[[], bool]], None]) -> None:
+    def ask(self, work: Callable[[Callable[[], bool]], None], *, in_s: float | None = None) -> None:
         """Call ``work(is_last)`` soon, unless another wish comes first; `is_last` tells whether it still counts."""
         with self._lock:
             self._wish += 1
@@ -86,7 +86,9 @@ class Latest:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = threading.Timer(
-                self._delay_s, self._stage.behind, args=(lambda: work(lambda: self._wish == mine),)
+                self._delay_s if in_s is None else in_s,
+                self._stage.behind,
+                args=(lambda: work(lambda: self._wish == mine),),
             )
             self._timer.daemon = True
             self._timer.start()

@@ -115,6 +115,19 @@ def test_the_last_of_quick_changes_is_the_price_that_stays(desk):
     assert sum("price" in seen.path for seen in desk.server.seen) <= 3
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_price_that_did_not_come_is_asked_for_again(desk, code):
+    panel = desk.panel("image", "dall-e-3")
+    panel.line.again_s = (0.05,) * 50
+    desk.server.fault("status", code=code, path="*calculate-price*", times=1000)
+    panel.form.controls["quality"].widget.value = "hd"
+    until(lambda: sum("price" in seen.path for seen in desk.server.seen) >= 3)
+    assert not panel.line.price.exact
+    desk.server.faults.clear()
+
+    until(lambda: panel.line.price == Price(9, 9, exact=True))
+
+
 def test_values_the_server_lists_are_offered_where_a_call_may_have_them():
     told = Model(
         slug="dall-e-3",
