@@ -1,8 +1,13 @@
-"""A world to spend money in: a sandbox in either dialect, treated as a live API, and sessions that wait less."""
+"""A world to spend money in: a sandbox in either dialect, treated as a live API, and sessions that wait less.
+
+What the folders of tests share; a folder of its own adds what it alone needs in its conftest.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +86,12 @@ class World:
     def close(self) -> None:
         for session in self._sessions:
             session.close()
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 20) -> Any:
+    """Wait for it, as a person looks at a panel."""
+    ends = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.01)
+    return found

@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "panels"))
-
-from panel_making import until
+from worlds import until
 
 import elumenta_nb as el
 from elumenta_nb._catalog import catalog

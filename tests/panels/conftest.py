@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_making import until
-from worlds import QuickSession
+from worlds import QuickSession, Servers, until
 
 from elumenta_nb._panels import Panel
 from elumenta_nb._session import Session
-from elumenta_nb.sandbox import serve
 
 
 class Desk:
@@ -59,27 +57,15 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def panel_servers() -> Iterator[dict[str, Any]]:
-    servers: dict[str, Any] = {}
+def panel_servers() -> Iterator[Servers]:
+    servers = Servers()
     yield servers
-    for server in servers.values():
-        server.stop()
+    servers.stop()
 
 
 @pytest.fixture
-def server(panel_servers: dict[str, Any]) -> Any:
-    return server_in(panel_servers, "a")
-
-
-def server_in(servers: dict[str, Any], dialect: str) -> Any:
-    """One server a dialect for the whole run, with a fresh account."""
-    if dialect not in servers:
-        servers[dialect] = serve(dialect=dialect, time_scale=0.002)
-    server = servers[dialect]
-    server.faults.clear()
-    server.seen.clear()
-    server.control("reset")
-    return server
+def server(panel_servers: Servers) -> Any:
+    return panel_servers.of("a")
 
 
 @pytest.fixture

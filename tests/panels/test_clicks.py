@@ -8,8 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from panel_making import until
-from worlds import QuickSession
+from worlds import QuickSession, until
 
 import elumenta_nb as el
 from elumenta_nb._panels import Panel

@@ -6,8 +6,7 @@ import threading
 
 import ipywidgets as widgets
 import pytest
-from panel_making import until
-from worlds import QuickSession
+from worlds import QuickSession, until
 
 from elumenta_nb._catalog import Model, catalog
 from elumenta_nb._panels import Panel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from panel_making import until
+from worlds import until
 
 from elumenta_nb._asks import ask_of
 from elumenta_nb._panels._source import cell_source

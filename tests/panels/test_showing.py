@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import pytest
-from panel_making import until
+from worlds import until
 
 from elumenta_nb._panels import JobsPanel, Panel
 from elumenta_nb._panels._look import CSS, growing, notice, source_box

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from panel_making import until
 from traitlets.config import Config
+from worlds import until
 
 import elumenta_nb as el
 from elumenta_nb._magics import ElumentaMagics
