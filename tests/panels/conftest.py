@@ -11,6 +11,7 @@ from worlds import QuickSession, Servers, until
 
 from elumenta_nb._panels import Panel
 from elumenta_nb._session import Session
+from elumenta_nb.sandbox import serve
 
 
 class Desk:
