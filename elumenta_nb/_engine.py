@@ -18,7 +18,7 @@ from ._errors import ElumentaError, LedgerError, NotStored, OutcomeUnknown
 from ._generation import Generation
 from ._language import gettext as _, ngettext, tokens as _tokens
 from ._ledger import Intent, Restored
-from ._prices import consent, price_key
+from ._prices import allowed, consent, price_key
 from ._recovery import find, given_up
 from ._result import Result
 from ._values import Quoted, Receipt, Settled
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-LEASE_S: Final = 900  # a hold without news for so long is looked up
+LEASE_S: Final = 1800  # a hold without news for so long is looked up: longer than any answer is waited for
 
 
 class Engine:
@@ -89,7 +89,7 @@ class Engine:
             return await self._handed(order, take, emit)
         if order.call.reuse == "only":
             raise NotStored(
-                _("There is no stored result of this cell, and only stored ones may be shown."),
+                _("There is no stored result of {what}, and only stored ones may be shown.").format(what=order.named),
                 hint=_("To buy it: run it once with another reuse policy (ELUMENTA_REUSE, --reuse)"),
             )
         services = self._services
@@ -230,6 +230,9 @@ class Engine:
             order.quoted = order.quote.tokens
             order.fingerprint = self._services.store.fingerprint(order.call, self._services.api)
             order.held = self._services.prices.held(order.resolved, order.quote)
+            if not order.held and not order.quote.exact:
+                most = allowed(max_price, what=order.what, surface=order.call.origin.source)
+                order.held = max(1, most // len(orders))
             total += order.held
             emit(Quoted(index=order.index, quote=order.quote, total=total))
         first = orders[0]
@@ -245,6 +248,7 @@ class Engine:
             orders[0].note = self._greeting(account, orders[0].call.origin.user)
         intents = []
         for order in orders:
+            order.depart()
             call = order.call
             intents.append(
                 Intent(

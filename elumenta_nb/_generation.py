@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anyio import CancelScope, move_on_after
@@ -32,45 +31,23 @@ from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
 from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
 from ._recovery import find, look_up
+from ._services import Services
 from ._values import Receipt, Retrying, Stopped, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from ._client import Client
-    from ._ledger import BudgetState, Ledger, Writer
-    from ._prices import Prices, Purse
+    from ._ledger import BudgetState
     from ._result import Result
-    from ._store import Store, Take
-    from ._texts import Texts
+    from ._store import Take
     from ._values import Event, Reply, Status
 
 __all__ = ["Generation", "Services"]
 
 GONE: Final = frozenset({403, 404, 410})  # what a file's host says of a file that it has no more
 LOST_POLLS: Final = 3  # a job the server does not know so often in a row is looked up in the history
+PAGE_S: Final = 5  # for one question that is only to make sure
 FAREWELL_S: Final = 5  # for the book-keeping of a call that is stopped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What a generation needs, wired by the session. `api` is ``"sandbox"`` or the API's origin."""
-
-    client: Client
-    ledger: Ledger
-    writer: Writer
-    store: Store
-    prices: Prices
-    purse: Purse
-    api: str
-    account: Callable[[], Awaitable[str]]
-    job_timeout_s: float
-    grace_s: float | None = None  # after this a call that no history shows was not made; None: `_recovery.GRACE_S`
-    texts: Texts | None = None  # of a map: its texts go to one file, and who runs it answers to the account's limits
-    storing: dict[int, asyncio.Lock] = field(default_factory=dict)  # by call
-    stored: set[int] = field(default_factory=set)
-    background: set[asyncio.Task[None]] = field(default_factory=set)  # what goes on after its cell was stopped
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Generation:
@@ -82,21 +59,25 @@ class Generation:
         self._emit = emit
         self._watch = Watcher(services.writer, order, emit)
         self._delivery = Delivery(services, order, emit)
-        self._paid: Reply | None = None  # while it is brought home
+        self._paid: Reply | None = None  # while it is booked and brought home
+        self._is_counted = False
 
     async def buy(self) -> Result:
         """Send the reserved order and see it through."""
         try:
-            reply = await self._answer()
-            if reply.status == "failed":
-                raise await self._failed(reply.error)
-            await self._settle(reply)
-            self._paid = reply
-            return await self._delivery.collect(reply)
+            return await self._home(await self._answer())
         except asyncio.CancelledError:
             with CancelScope(shield=True), move_on_after(FAREWELL_S):
                 await self._stopped()
             raise
+
+    async def _home(self, reply: Reply) -> Result:
+        """A final reply: booked, then brought home. Raises `GenerationFailed`."""
+        if reply.status == "failed":
+            raise await self._failed(reply.error, reply=reply)
+        self._paid = reply
+        await self._settle(reply)
+        return await self._delivery.collect(reply)
 
     async def _answer(self) -> Reply:
         """The final reply of the server: sent once, waited for, and looked up where the answer got lost."""
@@ -107,22 +88,43 @@ class Generation:
         except ElumentaError as error:
             error.call_id = self._order.call_id
             if isinstance(error, GenerationFailed):
-                raise await self._failed(str(error), error) from None
-            if error.spent == "no":
-                await self._services.writer.release(self._release("failed", error))
+                reply = await self._overtaken(error)
+            elif error.spent == "no":
+                with contextlib.suppress(LedgerError):  # what happened is said; the lease frees the hold
+                    await self._services.writer.release(self._release("failed", error))
                 raise
-            reply = await self._found(error)
+            else:
+                reply = await self._found(error)
         if reply.id is not None:
             await self._watch.accepted(reply.id)
         if reply.status == "pending" or (not reply.status and reply.url is None and reply.text is None):
-            await self._watch.remembered()
             reply = await self._wait(reply)
         return reply
 
+    async def _overtaken(self, error: GenerationFailed) -> Reply:
+        """A stream that ended with an error may have been made and charged all the same: its page tells.
+
+        Raises the failure where the page has nothing else, or is not to be had.
+        """
+        generation_id = self._order.generation_id or error.generation_id
+        reply: Reply | None = None
+        if generation_id is not None and error.spent == "no" and self._order.call.stream:
+            with move_on_after(PAGE_S), contextlib.suppress(ElumentaError):
+                reply = await self._services.client.poll(generation_id)
+        if reply is None or reply.status not in ("completed", "pending"):
+            raise await self._failed(str(error), error, reply) from None
+        return reply
+
+    async def _remember(self) -> None:
+        """The job's id on the disk. A ledger that is away for a moment does not lose the job: it is asked again."""
+        with contextlib.suppress(LedgerError):
+            await self._watch.remembered()
+
     async def _found(self, error: ElumentaError) -> Reply:
         """The reply of a call whose answer was lost. Raises `OutcomeUnknown` when it does not turn up in time."""
-        await self._watch.remembered()
-        await self._services.writer.doubt(self._order.call_id, f"{type(error).__name__}: {error}")
+        await self._remember()
+        with contextlib.suppress(LedgerError):  # the row stays as it is, open
+            await self._services.writer.doubt(self._order.call_id, f"{type(error).__name__}: {error}")
         reply = await look_up(self._services, self._order)
         if reply is not None:
             return reply
@@ -147,6 +149,7 @@ class Generation:
         ends = time.monotonic() + self._services.job_timeout_s
         polls = lost = 0
         while True:
+            await self._remember()
             delay = poll_delay(polls, reply.eta_s, self._services.client.limits)
             if time.monotonic() + delay > ends:
                 raise self._timed_out()
@@ -157,7 +160,9 @@ class Generation:
             except NotFound as error:
                 lost += 1
                 if lost >= LOST_POLLS:
-                    return await self._found(error)
+                    reply, lost = await self._found(error), 0
+                    if reply.status in ("completed", "failed"):
+                        return reply
                 continue
             if news is None:
                 continue
@@ -194,18 +199,50 @@ class Generation:
             call_id=self._order.call_id,
         )
 
-    async def _failed(self, why: str, error: ElumentaError | None = None) -> GenerationFailed:
+    async def _failed(
+        self, why: str, error: ElumentaError | None = None, reply: Reply | None = None
+    ) -> GenerationFailed:
+        """The failure, booked: nothing, or what the server says that it charged all the same."""
+        told = error.tokens if error is not None and error.spent == "yes" else reply.tokens if reply is not None else 0
+        order, why = self._order, why or _("the server gave no reason")
+        if told:
+            message = _("{model} failed, and {tokens} were charged: {why}").format(
+                model=order.what, tokens=_tokens(told), why=why
+            )
+            hint = _("A failure should cost nothing: ask Elumenta's support about it.")
+        else:
+            message = _("{model} failed, not charged: {why}").format(model=order.what, why=why)
+            hint = _("Change the prompt, or try again later.")
         failed = GenerationFailed(
-            _("{model} failed, not charged: {why}").format(
-                model=self._order.what, why=why or _("the server gave no reason")
-            ),
-            hint=_("Change the prompt, or try again later."),
-            tokens=0,
-            call_id=self._order.call_id,
+            message, hint=hint, spent="yes" if told else "no", tokens=told or 0, call_id=order.call_id
         )
-        failed.partial = getattr(error, "partial", "") or "".join(self._order.text)
-        await self._services.writer.release(self._release("failed", failed))
+        failed.partial = getattr(error, "partial", "") or "".join(order.text)
+        failed.generation_id = order.generation_id
+        with contextlib.suppress(LedgerError):  # what happened is said; recover finds the row open
+            if told:
+                self._counted(told, None)
+                await self._services.writer.settle(
+                    Settlement(
+                        call_id=order.call_id,
+                        tokens=told,
+                        generation_id=order.generation_id,
+                        attempts=order.attempts,
+                        error=f"{type(failed).__name__}: {failed}",
+                    )
+                )
+            else:
+                await self._services.writer.release(self._release("failed", failed))
         return failed
+
+    def _counted(self, tokens: int, left: int | None) -> None:
+        """The balance beside the receipts, once for a call, however often it is settled."""
+        if self._is_counted:
+            return
+        self._is_counted = True
+        if self._order.is_joined:  # charged at a time nobody here knows: maybe before the balance was asked for
+            self._services.purse.doubt()
+        else:
+            self._services.purse.settled(tokens, left, self._order.began)
 
     async def _unreadable(self, why: str) -> OutcomeUnknown:
         await self._services.writer.doubt(self._order.call_id, why)
@@ -229,7 +266,7 @@ class Generation:
     async def _settle(self, reply: Reply) -> None:
         quoted, told, note = self._order.quoted, reply.tokens, ""
         if told is None and reply.id is not None:
-            await self._watch.remembered()
+            await self._remember()
             told = await self._charge_of(reply.id)
         tokens = told
         if tokens is None:
@@ -241,7 +278,7 @@ class Generation:
             note = note or _("quoted {quoted}, charged {tokens}").format(quoted=quoted, tokens=tokens)
         if self._order.note:
             note = f"{note} · {self._order.note}" if note else self._order.note
-        self._services.purse.settled(tokens, reply.balance, self._order.began)
+        self._counted(tokens, reply.balance)
         latency_s = time.monotonic() - self._order.began
         settlement = Settlement(
             call_id=self._order.call_id,
@@ -259,7 +296,8 @@ class Generation:
                 why=error, id=self._order.call_id
             )
         if budget is not None and budget.warn:
-            note = " · ".join(filter(None, [note, _("80 % of this budget is used")]))
+            share = _("{n} % of this budget is used").format(n=100 * budget.used // budget.limit)
+            note = " · ".join(filter(None, [note, share]))
         self._order.receipt = Receipt(
             call_id=self._order.call_id,
             model=self._order.call.model,
@@ -277,26 +315,30 @@ class Generation:
         )
 
     async def _charge_of(self, generation_id: int | str) -> int | None:
-        """A completed reply without a figure: the status page may have it."""
-        with move_on_after(5), contextlib.suppress(ElumentaError):
-            return (await self._services.client.poll(generation_id)).tokens
+        """A completed reply without a figure: the status page may have it. While it says pending its 0 is no figure."""
+        with move_on_after(PAGE_S), contextlib.suppress(ElumentaError):
+            told = await self._services.client.poll(generation_id)
+            return told.tokens if told.status == "completed" else None
         return None
 
     async def _stopped(self) -> None:
         """The person stopped waiting: write down what is true now, and tell it."""
-        await self._watch.remembered()
         status: Status
-        if self._order.receipt is not None:
+        with contextlib.suppress(LedgerError):  # the person is told all the same
+            if self._paid is None:
+                await self._watch.remembered()
+                if not self._order.was_sent:
+                    await self._services.writer.release(self._release("cancelled", _("stopped before it was sent")))
+                elif self._order.generation_id is None or self._order.text:
+                    await self._services.writer.doubt(self._order.call_id, _("stopped while it ran"))
+        if self._paid is not None:
             status, at_risk = "completed", 0
-            if self._paid is not None and self._paid.url is None:  # a text is in our hands: it is stored all the same
-                self._behind(self._keep(self._paid))
+            self._behind(self._keep(self._paid))
         elif not self._order.was_sent:
-            await self._services.writer.release(self._release("cancelled", _("stopped before it was sent")))
             status, at_risk = "cancelled", 0
         elif self._order.generation_id is not None and not self._order.text:
             status, at_risk = "pending", self._order.held
         else:  # a cut stream or an unanswered request: the history will tell
-            await self._services.writer.doubt(self._order.call_id, _("stopped while it ran"))
             status, at_risk = "unknown", self._order.held
             self._behind(self._learn())
         self._emit(
@@ -309,18 +351,19 @@ class Generation:
         task.add_done_callback(self._services.background.discard)
 
     async def _keep(self, reply: Reply) -> None:
+        """Behind a stopped cell: what is paid is booked, and a text, which is in our hands, is stored all the same."""
         with contextlib.suppress(ElumentaError):
-            await self._delivery.collect(reply)
+            if self._order.receipt is None:
+                await self._settle(reply)
+            if reply.url is None:
+                await self._delivery.collect(reply)
 
     async def _learn(self) -> None:
         """Behind a stopped cell: what it cost after all, and the text as far as it came."""
         with contextlib.suppress(ElumentaError):
             reply = await look_up(self._services, self._order)
-            if reply is not None and reply.status == "failed":
-                await self._failed(reply.error)
-            elif reply is not None and reply.status == "completed":
-                await self._settle(reply)
-                await self._delivery.collect(reply)
+            if reply is not None and reply.status in ("completed", "failed"):
+                await self._home(reply)
 
     async def resume(self) -> Result:
         """Wait for an open call of the ledger, whoever started it, and collect its result.
@@ -337,16 +380,9 @@ class Generation:
                     reply = await self._wait(reply)
             else:
                 reply = await self._found(OutcomeUnknown(_("it was not answered when it was made")))
-                if reply.id is not None:
-                    await self._watch.accepted(reply.id)
                 if reply.status == "pending":
-                    await self._watch.remembered()
                     reply = await self._wait(reply)
-            if reply.status == "failed":
-                raise await self._failed(reply.error)
-            await self._settle(reply)
-            self._paid = reply
-            return await self._delivery.collect(reply)
+            return await self._home(reply)
         except asyncio.CancelledError:
             with CancelScope(shield=True), move_on_after(FAREWELL_S):
                 await self._stopped()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass, field, replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from ._values import Accepted, Call, Receipt, Retrying, Sent, TextDelta
@@ -72,9 +73,18 @@ class Order:
         call = Call(category=row.category, model=row.model, params=row.params, origin=row.origin, reuse="all")
         return cls(call=call, resolved=resolved, index=index, **_known(row))
 
+    def depart(self) -> None:
+        """It is reserved and sent now: what it waited for before is not its time."""
+        self.began, self.began_at = time.monotonic(), time.time()
+
     @property
     def what(self) -> str:
         return self.call.model
+
+    @property
+    def named(self) -> str:
+        """The model and how its prompt begins, for a message far away from its cell."""
+        return f"{self.call.model} {shorten(self.call.prompt, 60, placeholder='…')!r}".removesuffix(" ''")
 
     @property
     def anew(self) -> str:
@@ -137,11 +147,11 @@ class Watcher:
                 await self.remembered()
 
     async def remembered(self) -> None:
-        """Whatever id was learned is on the disk."""
-        generation_id, self._owed = self._owed, None
+        """Whatever id was learned is on the disk. Raises `LedgerError`; then the id is still owed."""
+        generation_id, order = self._owed, self._order
         if generation_id is not None:
-            order = self._order
             await self._writer.accept(order.call_id, generation_id)
+            self._owed = None
             self._emit(Accepted(index=order.index, call_id=order.call_id, generation_id=generation_id))
 
     def delta(self, text: str) -> None:

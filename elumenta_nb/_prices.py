@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._ledger import Ledger
     from ._values import Balance, Surface
 
-__all__ = ["Prices", "Purse", "consent", "price_key"]
+__all__ = ["Prices", "Purse", "allowed", "consent", "price_key", "unpriced"]
 
 REFRESH_S: Final = 60  # the balance is asked for at most this often, and never on a call's path
 
@@ -116,6 +116,24 @@ def consent(total: int, *, max_price: int | None, confirm_above: int, what: str,
         )
 
 
+def unpriced(what: str) -> ConfirmPrice:
+    """The refusal of a call whose price nobody tells."""
+    return ConfirmPrice(
+        _("{what}: the price is not known, the server does not tell it. Nothing was sent.").format(what=what),
+        hint=_("Try again later."),
+    )
+
+
+def allowed(max_price: int | None, *, what: str, surface: Surface) -> int:
+    """What to hold where nobody tells a price: what the person allows. Raises `ConfirmPrice` where that is nothing."""
+    if max_price:
+        return max_price
+    error = unpriced(what)
+    option = "max_price=N" if surface in ("python", "batch") else "--max-price N"
+    error.hint += "\n" + _("To spend up to N tokens on it all the same, add {option}").format(option=option)
+    raise error
+
+
 class Purse:
     """The balance as last told, less what was settled since; refreshed behind the calls."""
 
@@ -148,6 +166,10 @@ class Purse:
         elif self.tokens is not None and tokens:
             self.tokens = max(0, self.tokens - tokens)
             self.exact = False
+
+    def doubt(self) -> None:
+        """Something moved the balance, and nobody knows whether the figure here has it: it is asked for anew."""
+        self.exact, self._asked_at = False, None
 
     def refresh_behind(self) -> None:
         """Ask for the balance in the background, at most once a minute. On the loop's thread."""

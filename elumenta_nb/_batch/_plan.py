@@ -16,6 +16,7 @@ from anyio import to_thread
 
 from elumenta_nb._errors import BadParam, ElumentaError
 from elumenta_nb._language import gettext as _
+from elumenta_nb._prices import unpriced
 
 from ._rows import Refused
 
@@ -186,6 +187,8 @@ async def weigh(
     for kind in dict.fromkeys(wanted):
         quotes[kind] = await services.prices.quote(rows.kinds[kind])
         held[kind] = services.prices.held(rows.kinds[kind], quotes[kind])
+        if not held[kind] and not quotes[kind].exact:
+            raise unpriced(base.model.slug)
     state = None if not services.api else _map_budget(services, account, map_id)
     limit = budget if budget is not None else state.limit if state else None
     left = None if limit is None else max(0, limit - (state.used if state else 0))

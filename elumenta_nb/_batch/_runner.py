@@ -220,6 +220,7 @@ class Runner:
 
     async def _buy(self, task: Task) -> None:
         order = task.order
+        order.depart()
         try:
             answer = await self._services.writer.reserve(self._intent(task))
         except BudgetExceeded as error:
