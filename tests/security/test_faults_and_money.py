@@ -487,7 +487,7 @@ def test_a_script_that_ends_while_a_call_runs_ends_soon_and_nothing_is_lost(tmp_
 def test_two_kernels_that_run_one_notebook_on_one_store_keep_the_books_and_the_takes(till, tmp_path):
     """Two processes of a person, the same cells at the same time: every purchase is booked, every take is whole."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/..']\n"
         "from till_api import *; from pathlib import Path; from elumenta_nb._values import Ask, Origin\n"
         "class There: url = sys.argv[2]\n"
         "s = session_at(There, Path(sys.argv[3]), reuse='all', media_dir=Path(sys.argv[3]) / 'shared')\n"
