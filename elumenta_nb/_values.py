@@ -209,13 +209,18 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """A page of the account's past generations, newest first. `received` counts the page before filtering here."""
+    """A page of the account's past generations, as a rule newest first.
+
+    `received` and `ids` are of the page before filtering here; `unread` counts rows that say nothing of a generation.
+    """
 
     items: tuple[Reply, ...] = ()
     total: int | None = None
     page: int = 1
     limit: int = 20
     received: int = 0
+    ids: tuple[int | str, ...] = ()
+    unread: int = 0
 
     @property
     def pages(self) -> int | None:

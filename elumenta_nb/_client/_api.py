@@ -227,7 +227,7 @@ class Client:
         """A page of past generations. The filters are applied here as well, for the server may not know them (R11).
 
         With a `model` the `category` is left out: the model decides, and the names of groups disagree (R13). A paid
-        generation must not be missed because it is filed under another name.
+        generation must not be missed because it is filed under another name. Raises `BadReply` where there is no list.
         """
         row = catalog().category(category) if category and not model else None
         group = None if model or (row is not None and len(row.wire) > 1) else category
@@ -243,6 +243,8 @@ class Client:
         if told is None:  # the server does not take the filters
             told = await self._get("/user/history?" + urlencode(paging))
         found = wire.read_history(told, page=page, limit=limit)
+        if found is None:  # a page about maintenance shows no generation, but says of none that it is not there
+            _nothing_in(_("a list of generations"))
         items = tuple(item for item in found.items if _fits(item, None if model else category, model, status))
         return replace(found, items=items)
 

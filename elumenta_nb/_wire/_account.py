@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 ITEMS: Final = ("items", "models", "data", "results")
+_HISTORY: Final = ("items", "data", "history", "results", "generations", "records", "rows", "entries", "list", "result")
+_HISTORY_LEVELS: Final = 4
+_BESIDE: Final = ("meta", "pagination", "paging")  # where the total may be told beside a list
 _BALANCE: Final = ("token_balance", "balance", "balance_remaining", "tokens")
 _TIERS: Final = {"free": "Starter", "basic": "Basic+"}
 # `config` of a model -> the parameter it is about, and the column of the table that it fills
@@ -171,18 +174,44 @@ def _config(config: Mapping[str, Any], home: Category) -> dict[str, dict[str, An
     return params
 
 
-def read_history(obj: Any, *, page: int = 1, limit: int = 20) -> History:
-    """A page of history (R12, R13); `page` and `limit` are what was asked for, in case the reply does not say."""
-    source = f.mapping(obj) or {}
-    rows = list(_rows(obj, ("items", "data", "history", "results")))
+def read_history(obj: Any, *, page: int = 1, limit: int = 20) -> History | None:
+    """A page of history (R12, R13), or ``None`` where it holds no list of generations: that is not an empty history.
+
+    `page` and `limit` are what was asked for, in case the reply does not say.
+    """
+    sources, listed = _list_in(obj, _HISTORY_LEVELS)
+    if listed is None or (not listed and any(source.get("error") for source in sources)):
+        return None
+    rows = [row for row in listed if isinstance(row, Mapping)]
     items = tuple(reply for row in rows if (reply := read_reply(row)).id is not None or reply.status)
+
+    def told(*names: str) -> int | None:
+        return next((found for source in sources if (found := f.first(source, names, f.count)) is not None), None)
+
     return History(
         items=items,
-        total=f.first(source, ("total",), f.count),
-        page=f.first(source, ("page",), f.count) or page,
-        limit=f.first(source, ("limit",), f.count) or limit,
+        total=told("total", "total_count"),
+        page=told("page") or page,
+        limit=told("limit") or limit,
         received=len(rows),
+        ids=tuple(item.id for item in items if item.id is not None),
+        unread=len(listed) - len(items),
     )
+
+
+def _list_in(obj: Any, levels: int) -> tuple[list[Mapping[str, Any]], list[Any] | None]:
+    """The list in an answer, under a name or in an envelope; and the objects around it, which may tell how long it is."""
+    if isinstance(obj, list):
+        return [], obj
+    if not isinstance(obj, Mapping) or not levels:
+        return [], None
+    beside = [found for name in _BESIDE if (found := f.mapping(obj.get(name))) is not None]
+    best: tuple[list[Mapping[str, Any]], list[Any] | None] = ([], None)
+    for name in _HISTORY:
+        around, listed = _list_in(obj.get(name), levels - 1)
+        if listed is not None and (best[1] is None or (listed and not best[1])):
+            best = around, listed
+    return [obj, *beside, *best[0]], best[1]
 
 
 def _rows(obj: Any, envelopes: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:

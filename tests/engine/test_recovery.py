@@ -24,33 +24,6 @@ from elumenta_nb._values import Ask, Call, History, Origin, Reply, Retrying, Sto
 NOTHING = {"kind": "garbage", "body": '{"items": [], "total": 0}', "path": "/user/history"}
 
 
-class Later(Session):
-    """A kernel of an hour later: every grace is over, and it does not wait."""
-
-    @staticmethod
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(0)
-
-    def ledger(self) -> Ledger:
-        with self._lock:
-            if self._ledger is None:
-                self._ledger = Ledger(self._settings.ledger(), clock=lambda: time.time() + 3600)
-            return self._ledger
-
-
-@pytest.fixture
-def later(world) -> Iterator[Any]:
-    sessions: list[Session] = []
-
-    def make() -> Session:
-        sessions.append(Later(api_key=world.server.api_key, base_url=world.server.url, home=world.home))
-        return sessions[-1]
-
-    yield make
-    for session in sessions:
-        session.close()
-
-
 def lose(world: Any, kind: str = "drop_after", **ask: Any) -> int:
     """A call whose answer is lost, and which the history does not show yet; its number."""
     world.server.fault(kind, path="/generate", method="POST")
@@ -356,7 +329,9 @@ class Told:
         if self.meanwhile is not None:
             self.meanwhile()
         items = self.pages[page - 1]
-        return History(items=items, total=len(self.pages) * limit, page=page, limit=limit, received=len(items))
+        ids = tuple(item.id for item in items if item.id is not None)
+        total = sum(map(len, self.pages))
+        return History(items=items, total=total, page=page, limit=limit, received=len(items), ids=ids)
 
     async def poll(self, generation_id: int) -> Reply:
         return made(generation_id)
