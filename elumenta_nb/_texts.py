@@ -35,7 +35,10 @@ SYNC_S: Final = 1.0
 
 
 class Texts:
-    """One file in the store's folder, made with its first line. On the background loop; `close` at the end."""
+    """One file in the store's folder, made with its first line. On the background loop; `close` at the end.
+
+    A text that comes later than that (an answer nobody waited for any more) is on the disk before `keep` returns.
+    """
 
     def __init__(self, store: Store, label: str) -> None:
         word = re.sub(r"[^A-Za-z0-9]+", "-", label)[:40].strip("-")
@@ -47,12 +50,17 @@ class Texts:
         self._timer: asyncio.TimerHandle | None = None
         self._syncing: asyncio.Task[None] | None = None
         self._is_dirty = False
+        self._is_made = False  # the name is ours
+        self._is_closed = False
         self.trouble = ""  # why the disk does not take it
 
     def keep(
         self, call: Call, reply: Reply, *, api: str, fingerprint: str, tokens: int, call_id: int | None, **more: Any
     ) -> Take:
-        """The take of a text, on its way to the file. Raises `OSError` where the disk refused earlier ones."""
+        """The take of a text, on its way to the file.
+
+        Raises `OSError` where the disk refused earlier ones, and after `close` where it refuses this one.
+        """
         if self.trouble:
             raise OSError(self.trouble)
         if self._folder is None:
@@ -71,7 +79,9 @@ class Texts:
             **more,
         )
         self._waiting.append(as_line(take))
-        if self._timer is None:
+        if self._is_closed:
+            self._write_late()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._flush)
         return take
 
@@ -87,7 +97,8 @@ class Texts:
             return
         try:
             if self._file is None:
-                self._file = (self._folder / self.name).open("xb", buffering=0)
+                self._file = (self._folder / self.name).open("ab" if self._is_made else "xb", buffering=0)
+                self._is_made = True
             end = self._file.tell()
             try:
                 _write_all(self._file, b"".join(lines))
@@ -99,6 +110,17 @@ class Texts:
             self._is_dirty = True
         except OSError as error:
             self.trouble = why(error)
+
+    def _write_late(self) -> None:
+        """Nobody comes to close it again. Raises `OSError`."""
+        self._write()
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(file.fileno())
+            file.close()
+        if self.trouble:
+            raise OSError(self.trouble)
 
     async def _sync(self) -> None:
         try:
@@ -113,6 +135,7 @@ class Texts:
 
     async def close(self) -> None:
         """Everything on the disk. Raises `ConfigError` where the disk did not take it."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -23,8 +23,9 @@ from elumenta_nb._language import gettext as _
 from .budget import Bucket, Purse, exceeded, fullest
 from .entry import BudgetState, Flag, State, Taken, micros
 from .once import holders_of, keep_keys, key_of
+from .owners import owned, owners
 from .query import by_ids
-from .row import READ, UPDATE, Change, Sums, insert, new_details, new_row, split_id, update
+from .row import READ, UPDATE, Change, Hand, Sums, insert, new_details, new_row, split_id, update
 from .words import ELSEWHERE, Words, dump, origin_of
 
 if TYPE_CHECKING:
@@ -41,11 +42,6 @@ _DEAREST: Final = (
     " ON CONFLICT (api, model, price_key) DO UPDATE SET tokens ="
     " CASE WHEN excluded.tokens > dearest.tokens THEN excluded.tokens ELSE dearest.tokens END"
 )
-_OWNERS: Final = (
-    "SELECT c.id, c.generation_no, c.generation_name, p.source FROM calls c JOIN places p ON p.no = c.place_no"
-    " WHERE p.api = :api AND p.account = :account"
-)
-_YIELDING: Final = f" AND (p.source = '{ELSEWHERE}' OR (c.flags & {int(Flag.ADOPTED)}) <> 0)"
 
 
 class Book:
@@ -136,17 +132,17 @@ class Book:
         outcome: list[int | None] = []
         for item in items:
             number, name, form = split_id(item.generation_id)
-            owners = self._owners(tx, item.api, item.account, [(number, name)])
-            if any(source != ELSEWHERE for _id, _form, source in owners):
+            rows = owners(tx, item.api, item.account, (number, name))
+            if any(source != ELSEWHERE for _id, source in rows):
                 outcome.append(None)
                 continue
             status = {"pending": State.PENDING, "completed": State.COMPLETED, "failed": State.FAILED}[item.status]
             cost = item.tokens if status is State.COMPLETED else 0
             held = item.tokens if status is State.PENDING else 0
             ended_us = micros(item.ended_at) if item.ended_at else None
-            if owners:
-                changes = self._read(tx, [owners[0][0]])
-                change = changes[owners[0][0]]
+            if rows:
+                changes = self._read(tx, [rows[0][0]])
+                change = changes[rows[0][0]]
                 change.status, change.tokens, change.held, change.ended_us = int(status), cost, held, ended_us
                 change.error, change.touched = item.error, True
                 self._write(tx, changes.values(), Purse(tx, (), now_us))
@@ -177,20 +173,19 @@ class Book:
 
     def settle(self, tx: Tx, now_us: int, items: Sequence[Settlement]) -> list[BudgetState | LedgerError | None]:
         """Completed: what it cost, counted once. The answer is the fullest budget that covers it, for the receipt."""
-        changes = self._read(tx, [item.call_id for item in items])
-        purse = self._purse(tx, changes.values(), now_us)
+        hand = self._hand(tx, now_us, [item.call_id for item in items])
         for item in items:
-            change = changes.get(item.call_id)
+            change = hand.changes.get(item.call_id)
             if change is not None:
-                self._settle(tx, change, item, now_us)
-        self._write(tx, changes.values(), purse)
+                self._settle(hand, change, item)
+        self._write(tx, hand.changes.values(), hand.purse)
         states: list[BudgetState | LedgerError | None] = []
         for item in items:
-            change = changes.get(item.call_id)
+            change = hand.changes.get(item.call_id)
             if change is None:
                 states.append(_no_row(item.call_id))
             else:
-                states.append(fullest(purse.covering(change.place, change.kernel, change.started_us)))
+                states.append(fullest(hand.purse.covering(change.place, change.kernel, change.started_us)))
         return states
 
     def release(self, tx: Tx, now_us: int, items: Sequence[Release]) -> list[bool | LedgerError]:
@@ -210,16 +205,15 @@ class Book:
         return self._change(tx, now_us, [(call_id, (attempts,)) for call_id, attempts in items], self._note_attempts)
 
     def _change(self, tx: Tx, now_us: int, items: Any, apply: Any) -> list[bool | LedgerError]:
-        changes = self._read(tx, [call_id for call_id, _rest in items])
-        purse = self._purse(tx, changes.values(), now_us)
+        hand = self._hand(tx, now_us, [call_id for call_id, _rest in items])
         outcome: list[bool | LedgerError] = []
         for call_id, rest in items:
-            change = changes.get(call_id)
-            outcome.append(_no_row(call_id) if change is None else apply(tx, change, now_us, *rest))
-        self._write(tx, changes.values(), purse)
+            change = hand.changes.get(call_id)
+            outcome.append(_no_row(call_id) if change is None else apply(hand, change, *rest))
+        self._write(tx, hand.changes.values(), hand.purse)
         return outcome
 
-    def _accept(self, tx: Tx, change: Change, _now_us: int, generation: GenerationId) -> bool:
+    def _accept(self, hand: Hand, change: Change, generation: GenerationId) -> bool:
         if change.status in {State.COMPLETED, State.CANCELLED} or (
             change.status == State.FAILED and not change.flags & Flag.LOST
         ):
@@ -229,30 +223,28 @@ class Book:
             change.flags &= ~Flag.LOST
         change.status, change.touched, change.error = int(State.PENDING), True, ""
         change.attempts = max(change.attempts, 1)
-        self._learn(tx, change, generation)
+        self._learn(hand, change, generation)
         return True
 
-    def _claim(self, tx: Tx, change: Change, now_us: int, generation: GenerationId) -> bool:
-        number, name, _form = split_id(generation)
-        owners = self._owners(tx, change.place.api, change.place.account, [(number, name)])
-        if any(source != ELSEWHERE and id_ != change.id for id_, _key, source in owners):
+    def _claim(self, hand: Hand, change: Change, generation: GenerationId) -> bool:
+        named = split_id(generation)[:2]
+        rows = owners(hand.tx, change.place.api, change.place.account, named)
+        if any(source != ELSEWHERE and id_ != change.id for id_, source in rows):
             return False
-        if change.has_id and (change.generation_no, change.generation_name) != (number, name):
+        if change.has_id and change.named != named:
             return False
         was_told = change.has_id and not change.flags & Flag.ADOPTED
         if change.status == State.COMPLETED and not change.has_id:  # a charge without a name gets its name
-            self._learn(tx, change, generation)
+            self._learn(hand, change, generation)
             change.touched = True
-        elif not self._accept(tx, change, now_us, generation):
+        elif not self._accept(hand, change, generation):
             return False
         if not was_told:
             change.flags |= Flag.ADOPTED
-        keep_keys(tx, [change])
-        # Written at once: the next claim of the same list must see it.
-        tx.run(UPDATE, **change.update())
+        _write_at_once(hand.tx, change)
         return True
 
-    def _settle(self, tx: Tx, change: Change, item: Settlement, now_us: int) -> None:
+    def _settle(self, hand: Hand, change: Change, item: Settlement) -> None:
         figure = item.tokens
         if figure is None:
             if change.status == State.COMPLETED:
@@ -263,19 +255,21 @@ class Book:
         else:
             change.flags &= ~Flag.ESTIMATED
         if change.status != State.COMPLETED:
-            change.ended_us = micros(item.ended_at) if item.ended_at else now_us
+            change.ended_us = micros(item.ended_at) if item.ended_at else hand.now_us
             change.latency_us = change.ended_us - change.started_us if item.latency_s is None else None
         change.status, change.touched = int(State.COMPLETED), True
         change.tokens, change.held, change.lease_us = figure, 0, None
         change.flags = (change.flags & ~Flag.LOST) | (Flag.ADOPTED if item.adopted else 0)
         change.attempts = max(change.attempts, 1)
-        self._note(tx, change, item)
+        self._note(hand, change, item)
         change.error = item.error
         if item.media:
             change.media = dump(item.media)
-        self._learn_price(tx, change)
+        if item.adopted and len(hand.changes) > 1:
+            _write_at_once(hand.tx, change)
+        self._learn_price(hand.tx, change)
 
-    def _release(self, tx: Tx, change: Change, now_us: int, item: Release) -> bool:
+    def _release(self, hand: Hand, change: Change, item: Release) -> bool:
         if change.status == State.COMPLETED or (
             item.status == "cancelled" and change.status not in {State.RESERVED, State.CANCELLED}
         ):
@@ -283,35 +277,35 @@ class Book:
         if change.status in {State.FAILED, State.CANCELLED}:
             if not item.lost and change.flags & Flag.LOST:  # the server has said so by now
                 change.flags, change.error, change.touched = change.flags & ~Flag.LOST, item.error, True
-                self._note(tx, change, item)
+                self._note(hand, change, item)
             return True
         change.status = int(State.FAILED if item.status == "failed" else State.CANCELLED)
-        change.touched, change.ended_us, change.lease_us = True, now_us, None
+        change.touched, change.ended_us, change.lease_us = True, hand.now_us, None
         change.tokens = change.held = 0
-        change.latency_us = now_us - change.started_us
+        change.latency_us = hand.now_us - change.started_us
         change.flags |= Flag.LOST if item.lost else 0
-        self._note(tx, change, item)
+        self._note(hand, change, item)
         change.error = item.error
         return True
 
-    def _doubt(self, _tx: Tx, change: Change, _now_us: int, error: str) -> bool:
+    def _doubt(self, _hand: Hand, change: Change, error: str) -> bool:
         if change.status >= State.COMPLETED:
             return False
         change.status, change.error, change.touched = int(State.UNKNOWN), error, True
         change.attempts = max(change.attempts, 1)
         return True
 
-    def _renew(self, _tx: Tx, change: Change, now_us: int, lease_s: float) -> bool:
+    def _renew(self, hand: Hand, change: Change, lease_s: float) -> bool:
         if change.status >= State.COMPLETED:
             return False
-        change.lease_us, change.touched = now_us + int(lease_s * 1e6), True
+        change.lease_us, change.touched = hand.now_us + int(lease_s * 1e6), True
         return True
 
-    def _note_attempts(self, _tx: Tx, change: Change, _now_us: int, attempts: int) -> bool:
+    def _note_attempts(self, _hand: Hand, change: Change, attempts: int) -> bool:
         change.attempts, change.touched = max(change.attempts, attempts), True
         return True
 
-    def _note(self, tx: Tx, change: Change, item: Settlement | Release) -> None:
+    def _note(self, hand: Hand, change: Change, item: Settlement | Release) -> None:
         """What a final answer tells besides its cost."""
         if item.balance_after is not None:
             change.balance_after = item.balance_after
@@ -319,9 +313,9 @@ class Book:
             change.latency_us = int(item.latency_s * 1e6)
         if item.attempts is not None:
             change.attempts = max(change.attempts, item.attempts)
-        self._learn(tx, change, item.generation_id)
+        self._learn(hand, change, item.generation_id)
 
-    def _learn(self, tx: Tx, change: Change, generation: GenerationId | None) -> None:
+    def _learn(self, hand: Hand, change: Change, generation: GenerationId | None) -> None:
         """Keep the id that the server told for this call.
 
         Only a claim (an id found in the history) can be wrong: it gives way to what an answer says. A row of
@@ -329,37 +323,40 @@ class Book:
         """
         if generation is None:
             return
-        key = split_id(generation)[:2]
+        named = split_id(generation)[:2]
         if change.has_id:
-            if key == (change.generation_no, change.generation_name) or not change.flags & Flag.ADOPTED:
+            if named == change.named or not change.flags & Flag.ADOPTED:
                 return
             change.flags &= ~Flag.ADOPTED
         change.learn(generation)
         # Rows that the server told it to as well are not ours to judge, and not read: there may be thousands.
-        for other, _key, source in self._owners(tx, change.place.api, change.place.account, [key], and_=_YIELDING):
+        for other, _source in owners(hand.tx, change.place.api, change.place.account, named, yielding=True):
             if other != change.id:
-                self._give_up(tx, other, change.id, is_elsewhere=source == ELSEWHERE)
+                self._give_up(hand, other, change)
 
-    def _give_up(self, tx: Tx, other: int, owner: int, *, is_elsewhere: bool) -> None:
-        """A row whose generation was told to be another call's: one spent elsewhere is emptied, a claim is undone."""
-        changes = self._read(tx, [other])
+    def _give_up(self, hand: Hand, other: int, owner: Change) -> None:
+        """A row whose generation was told to be another call's: one spent elsewhere is emptied, a claim is undone.
+
+        One that is in hand is changed there and written, and counted, once with the others.
+        """
+        changes = hand.changes if other in hand.changes else self._read(hand.tx, [other])
         change = changes[other]
+        if not change.yields or change.named != owner.named:
+            return  # the table does not know yet what an item before this one made of it
         change.status, change.tokens, change.held = int(State.CANCELLED), 0, 0
-        if not is_elsewhere:
+        if change.place.source != ELSEWHERE:
             change.status, change.held, change.ended_us = int(State.UNKNOWN), change.quoted, None
             change.flags &= ~(Flag.ADOPTED | Flag.ESTIMATED | Flag.LOST)
         change.generation_no = change.generation_name = None
-        change.error = _("this is call {id}").format(id=owner)
+        change.error = _("this is call {id}").format(id=owner.id)
         change.touched = True
-        now_us = self._database.now_us()
-        self._write(
-            tx, changes.values(), Purse(tx, (), 0) if is_elsewhere else self._purse(tx, changes.values(), now_us)
-        )
+        if changes is not hand.changes:
+            self._write(hand.tx, changes.values(), self._purse(hand.tx, changes.values(), hand.now_us))
 
     def _learn_price(self, tx: Tx, change: Change) -> None:
-        """The highest charge seen for these parameters: what the next call of them holds at least."""
-        if not change.price_key:
-            return
+        """The highest charge seen for these parameters, or for none: what the next call of them holds at least."""
+        if change.place.source == ELSEWHERE or change.flags & (Flag.REUSED | Flag.ESTIMATED):
+            return  # not bought here, or the quote again
         key = (change.place.api, self._words.model_name(tx, change.model_no), change.price_key)
         if change.tokens <= self._dearest.get(key, 0):
             return
@@ -369,29 +366,11 @@ class Book:
 
     # ------------------------------------------------------------ reading and writing
 
-    def _owners(
-        self, tx: Tx, api: str, account: str, keys: Sequence[tuple[int | None, str | None]], *, and_: str = ""
-    ) -> list[tuple[int, int | str, str]]:
-        """The rows that have one of these generation ids: row, id, source. `and_` is a condition more."""
-        found: list[tuple[int, int | str, str]] = []
-        for number, name in keys:
-            column, value = ("generation_no", number) if number is not None else ("generation_name", name)
-            sql = f"{_OWNERS} AND c.{column} = :value{and_}"  # constants all of them
-            found += [
-                (row[0], row[1] if row[1] is not None else row[2], row[3])
-                for row in tx.all(sql, api=api, account=account, value=value)
-            ]
-        return found
+    owned = staticmethod(owned)
 
-    def owned(self, tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> set[GenerationId]:
-        """Those of the ids that belong to a call of this ledger (not to a row of what was spent elsewhere)."""
-        mine: set[GenerationId] = set()
-        for generation in ids:
-            number, name, _form = split_id(generation)
-            owners = self._owners(tx, api, account, [(number, name)])
-            if any(source != ELSEWHERE for _id, _key, source in owners):
-                mine.add(generation)
-        return mine
+    def _hand(self, tx: Tx, now_us: int, ids: Iterable[int]) -> Hand:
+        changes = self._read(tx, ids)
+        return Hand(tx, now_us, changes, self._purse(tx, changes.values(), now_us))
 
     def _read(self, tx: Tx, ids: Iterable[int]) -> dict[int, Change]:
         changes: dict[int, Change] = {}
@@ -439,6 +418,12 @@ def _refusal_together(intents: Sequence[Intent], covering: Sequence[Sequence[Buc
             buckets[bucket.no] = bucket
     full = [no for no, bucket in buckets.items() if not bucket.has_room(asked[no])]
     return exceeded(buckets[full[0]], asked[full[0]]) if full else None
+
+
+def _write_at_once(tx: Tx, change: Change) -> None:
+    """Before the rest of its list, which must see which generation it has."""
+    keep_keys(tx, [change])
+    tx.run(UPDATE, **change.update())
 
 
 def _no_row(call_id: int) -> LedgerError:

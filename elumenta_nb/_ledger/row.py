@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .entry import Flag, State
-from .words import dump, origin_of
+from .words import ELSEWHERE, dump, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .budget import Purse
     from .database import Tx
     from .entry import Elsewhere, GenerationId, Intent, Restored
     from .words import Place
@@ -19,6 +20,7 @@ __all__ = [
     "READ",
     "UPDATE",
     "Change",
+    "Hand",
     "Sums",
     "generation_of",
     "insert",
@@ -128,6 +130,16 @@ class Change:
     def has_id(self) -> bool:
         return self.generation_no is not None or self.generation_name is not None
 
+    @property
+    def named(self) -> tuple[int | None, str | None]:
+        """Its generation as stored."""
+        return self.generation_no, self.generation_name
+
+    @property
+    def yields(self) -> bool:
+        """Its generation was never told to it: it gives way to a call that it was told to."""
+        return self.place.source == ELSEWHERE or bool(self.flags & Flag.ADOPTED)
+
     def update(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -144,6 +156,16 @@ class Change:
             "lease_us": self.lease_us,
             "once": self.once,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """An operation under way: the rows it was asked for, each read once and written once, and their budgets."""
+
+    tx: Tx
+    now_us: int
+    changes: dict[int, Change]
+    purse: Purse
 
 
 class Sums:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import TYPE_CHECKING, Any, Final, cast
+
+from elumenta_nb._errors import ElumentaError
 
 from .entry import Release
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Writer"]
 
 _IN_ONE_LIST: Final = frozenset({"reserve", "accept", "settle", "release"})  # each of their items is on its own
+_BEFORE_SENDING: Final = frozenset({"reserve", "reserve_together", "restore"})  # without them nothing is sent
 _Waiting = tuple[str, list[Any], "asyncio.Future[list[Any]]"]
 
 
@@ -175,6 +179,19 @@ def _run(ledger: Ledger, batch: Sequence[_Waiting]) -> list[list[Any]]:
 
 
 def _refuse(batch: Sequence[_Waiting], error: Exception) -> None:
-    for _name, _items, answer in batch:
+    for name, _items, answer in batch:
         if not answer.done():
-            answer.set_exception(error)
+            answer.set_exception(_own(error, name))
+
+
+def _own(error: Exception, name: str) -> Exception:
+    """The error for one waiter: each adds to it what it knows, and a tick's other waiters are other calls."""
+    if not isinstance(error, ElumentaError):
+        return error
+    own = copy.copy(error)
+    own.details = dict(error.details)
+    own.__cause__, own.__context__ = error.__cause__, error.__context__
+    own.__suppress_context__ = error.__suppress_context__
+    if name in _BEFORE_SENDING:
+        own.spent = "no"
+    return own.with_traceback(error.__traceback__)

@@ -350,6 +350,28 @@ def test_the_highest_charge_is_remembered_by_its_price_parameters(ledger, place)
         assert other.paid_most(LIVE, "dall-e-3", "p1") == 15
 
 
+def test_the_highest_charge_is_remembered_for_calls_without_price_parameters(ledger, place):
+    """Most calls: a plain text. A new kernel holds what one was charged before, and not what the quote says again."""
+    for tokens in (2, 9, 3):
+        ledger.settle([Settlement(call_id=reserve(ledger, model="gpt-5", price_key=""), tokens=tokens)])
+    ledger.settle([Settlement(call_id=reserve(ledger, model="gpt-5", price_key="p1"), tokens=40)])
+    with Ledger(place) as other:
+        assert other.paid_most(LIVE, "gpt-5", "") == 9
+        assert other.paid_most(LIVE, "dall-e-3", "") is None
+
+
+def test_only_a_charge_of_a_call_bought_here_is_a_highest_charge(ledger):
+    (reused,) = ledger.restore([Restored(account="7", api=LIVE, category="text", model="gpt-5", saved=13)])
+    spent = {"account": "7", "api": LIVE, "category": "text", "model": "gpt-5", "tokens": 99, "started_at": NOON}
+    (elsewhere,) = ledger.adopt([Elsewhere(generation_id=1, status="completed", **spent)])
+    estimated = reserve(ledger, model="gpt-5", price_key="")
+    ledger.settle([Settlement(call_id=id_, tokens=99) for id_ in (reused, elsewhere)])
+    ledger.settle([Settlement(call_id=estimated, tokens=None)])
+    assert ledger.paid_most(LIVE, "gpt-5", "") is None
+    ledger.settle([Settlement(call_id=estimated, tokens=4)])
+    assert ledger.paid_most(LIVE, "gpt-5", "") == 4
+
+
 def test_attempts_are_counted_upwards(ledger):
     call_id = reserve(ledger)
     ledger.note_attempts([(call_id, 2)])

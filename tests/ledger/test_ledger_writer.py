@@ -15,6 +15,7 @@ class CountingLedger(Ledger):
     transactions = 0
     elsewhere = False
     broken = False
+    spent = "no"
 
     @property
     def remote(self) -> bool:
@@ -23,7 +24,7 @@ class CountingLedger(Ledger):
     def run(self, operations):
         self.transactions += 1
         if self.broken:
-            raise LedgerError("no disk")
+            raise LedgerError("no disk", hint="make room", spent=self.spent) from OSError("full")
         return super().run(operations)
 
 
@@ -135,3 +136,30 @@ def test_a_ledger_that_cannot_write_is_said_to_all_who_wait(ledger):
         return outcome
 
     assert [type(item) for item in asyncio.run(main())] == [LedgerError, LedgerError]
+
+
+def test_each_waiter_of_a_tick_that_failed_has_an_error_of_its_own_and_a_reservation_cost_nothing(ledger):
+    """One object was given to all: what one call wrote on it the others showed, and a call never sent said "maybe"."""
+
+    async def main():
+        writer = Writer(ledger)
+        first, second, third = [await writer.reserve(intent()) for _ in range(3)]
+        ledger.broken, ledger.spent = True, "maybe"
+        outcome = await asyncio.gather(
+            writer.reserve(intent()),
+            writer.reserve_together([intent()]),
+            writer.restore(Restored(account="7", api=LIVE, category="image", model="m")),
+            writer.accept(first, 5),
+            writer.settle(Settlement(call_id=first, tokens=13)),
+            writer.release(Release(call_id=second)),
+            writer.doubt(third, "lost"),
+            return_exceptions=True,
+        )
+        ledger.broken = False
+        return outcome
+
+    errors = asyncio.run(main())
+    assert len({id(error) for error in errors}) == len({id(error.details) for error in errors}) == 7
+    assert {(type(error), error.message, error.hint) for error in errors} == {(LedgerError, "no disk", "make room")}
+    assert [error.spent for error in errors] == ["no", "no", "no", "maybe", "maybe", "maybe", "maybe"]
+    assert {str(error.__cause__) for error in errors} == {"full"}
