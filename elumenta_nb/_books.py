@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._catalog import Model, catalog
-from ._errors import BadParam, ElumentaError, OutcomeUnknown
+from ._errors import BadParam, ElumentaError, LedgerError, OutcomeUnknown
 from ._language import gettext as _
 from ._order import Order, hash_prompt
 
@@ -139,18 +141,45 @@ async def collect(
     for a week.
     """
     from ._engine import Engine
-    from ._recovery import given_up
+    from ._recovery import given_up, unanswered
 
+    orders = [Order.resumed(row, _resolved(row), index) for index, row in enumerate(rows)]
+    unclear = await _look_up(services, rows, orders)
     results: list[Result | ElumentaError] = []
-    shelf = _shelf(services, rows)
-    for index, row in enumerate(rows):
-        own = replace(services, store=store_of(Path(row.folder))) if row.folder else services
-        order = replace(Order.resumed(row, _resolved(row), index), shelf=shelf)
-        result = (await Engine(own).resume([order], emit))[0]
+    for row, order in zip(rows, orders, strict=True):
+        result: Result | ElumentaError
+        if order.generation_id is None:  # its own kernel may have been told meanwhile
+            order.generation_id = services.ledger.call(row.id).generation_id
+        if order.generation_id is not None:
+            own = replace(services, store=store_of(Path(row.folder))) if row.folder else services
+            result = (await Engine(own).resume([order], emit))[0]
+        else:
+            result = unclear.get(row.id) or await unanswered(services, order)
         if isinstance(result, OutcomeUnknown) and (why := await given_up(services, order, row)):
             result = OutcomeUnknown(f"{row.model}: {why}", spent="no", call_id=row.id)
         results.append(result)
     return results
+
+
+async def _look_up(services: Services, rows: Sequence[Entry], orders: Sequence[Order]) -> dict[int, OutcomeUnknown]:
+    """Look up those without a generation, all together, and with them the rest of their runs: it has a claim too."""
+    from ._buying import KERNEL
+    from ._recovery import look_up_together, siblings
+
+    nameless = {order.call_id: order for order in orders if order.generation_id is None}
+    expired = [row for row in rows if row.status == "unknown" and row.id in nameless and not row.error]
+    why = _("it was not answered when it was made")
+    with contextlib.suppress(LedgerError):  # they stay as they are, open
+        await asyncio.gather(*(services.writer.doubt(row.id, why) for row in expired))
+    for order in list(nameless.values()):
+        for row in await siblings(services, order, KERNEL):
+            if row.id not in nameless:
+                nameless[row.id] = Order.resumed(row, _resolved(row))
+    unclear = await look_up_together(services, list(nameless.values()), KERNEL)
+    shelf = _shelf(services, rows)
+    for order in orders:
+        order.shelf = order.shelf or shelf
+    return unclear
 
 
 async def choose(services: Services, rows: Sequence[Entry], generation_id: int | str) -> None:

@@ -3,6 +3,7 @@
 The API documents no idempotency key, so this is what stands between a lost answer and paying twice. A generation is
 adopted only when it can be nobody else's: same model and prompt, made in the call's time window, owned by no other
 row, told apart from the calls that look alike (`_alike`), and while none of them is still waiting for its own answer.
+Only calls of one run of another kernel do not wait for each other once a person recovers them: they died together.
 The history is read before the ledger: a request that leaves after that cannot be in it, and one that left before has
 its row.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from ._alike import Request, fits, told_apart
@@ -29,7 +31,19 @@ if TYPE_CHECKING:
     from ._order import Order
     from ._values import Reply
 
-__all__ = ["GRACE_S", "WEEK", "Listing", "Shelf", "find", "given_up", "look_up", "take_over"]
+__all__ = [
+    "GRACE_S",
+    "WEEK",
+    "Listing",
+    "Shelf",
+    "find",
+    "given_up",
+    "look_up",
+    "look_up_together",
+    "siblings",
+    "take_over",
+    "unanswered",
+]
 
 LOOKS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)  # an interrupted server shows the generation when it has finished it
 FRESH_S: Final = 120.0  # a call older than this is not waited for: one look
@@ -124,11 +138,15 @@ class Listing:
 
 
 class Shelf:
-    """Listings read once, for the many calls of a recovery. All of them began after `since`."""
+    """Listings read once, for the many calls of a recovery. All of them began after `since`.
 
-    def __init__(self, services: Services, since: float) -> None:
+    `kernel` is the one that looks, where a person asked for it: then calls of one run do not wait for each other.
+    """
+
+    def __init__(self, services: Services, since: float, *, kernel: str | None = None) -> None:
         self._services = services
         self._since = since
+        self._kernel = kernel
         self._listings: dict[tuple[str, str], Listing] = {}
 
     async def of(self, category: str, model: str) -> Listing:
@@ -136,6 +154,74 @@ class Shelf:
         if key not in self._listings:
             self._listings[key] = await Listing.read(self._services, category, model, self._since)
         return self._listings[key]
+
+    def unites(self, order: Order, row: Entry) -> bool:
+        """Whether both are of one run of another kernel, which died with both or with none of them.
+
+        What that kernel is told while it lives stands above what is found here.
+        """
+        ours, theirs = order.call.origin, row.origin
+        if self._kernel is None or ours.kernel in {"", self._kernel}:
+            return False
+        return (ours.kernel, ours.run) == (theirs.kernel, theirs.run)
+
+
+async def look_up_together(services: Services, orders: Sequence[Order], kernel: str) -> dict[int, OutcomeUnknown]:
+    """Look up calls without an answer that a person wants recovered, all of them in each look.
+
+    What is found is written into its order and its row. Nothing is put in doubt: a call that may still be under way
+    keeps what protects its generation. The answer has those for which several generations could be, by call.
+    """
+    left = sorted(orders, key=lambda order: order.call_id)
+    since = min((order.began_at for order in left), default=0.0)
+    unclear: dict[int, OutcomeUnknown] = {}
+    for wait_s in LOOKS_S if left else ():
+        await services.sleep(wait_s)
+        shelf, before = Shelf(services, since, kernel=kernel), len(left)
+        for order in list(left):
+            order.shelf, order.missing = shelf, False
+            unclear.pop(order.call_id, None)
+            try:
+                if await find(services, order) is not None:
+                    left.remove(order)
+            except OutcomeUnknown as error:
+                unclear[order.call_id] = error
+            except ElumentaError:
+                continue  # the server is still in trouble
+        is_news = len(left) < before  # it may tell the others apart
+        if not any(
+            is_news if order.call_id in unclear else not order.missing or time.time() - order.began_at <= FRESH_S
+            for order in left
+        ):
+            break
+    return unclear
+
+
+async def siblings(services: Services, order: Order, kernel: str) -> list[Entry]:
+    """Open rows of the order's request and run, in a kernel that is not this one."""
+    shelf = Shelf(services, order.began_at, kernel=kernel)
+    rows = _others(services, order, await services.account())
+    return [row for row in rows if row.open and shelf.unites(order, row)]
+
+
+async def unanswered(services: Services, order: Order) -> OutcomeUnknown:
+    """Why an open call was not found, and what to do."""
+    others = _others(services, order, await services.account())
+    text = _("{model}: the request was sent and no readable answer came ({why}).")
+    why = _("it was not answered when it was made")
+    hint = _("Do not run it again yet. To find out what became of it: %elumenta recover {id}")
+    minutes = 0
+    if waits := [row for row in others if _keeps_waiting(order, row)]:
+        why = _("call {id} asked for the same, and may still be under way").format(id=waits[0].id)
+        hint = _("Look again when that is done, at the latest in {n} minutes: %elumenta recover {id}")
+        ends = max((row.lease_until for row in waits if row.lease_until), default=services.ledger.now())
+        minutes = max(1, ceil((ends - services.ledger.now()).total_seconds() / 60))
+    return OutcomeUnknown(
+        text.format(model=order.what, why=why),
+        hint=hint.format(id=order.call_id, n=minutes),
+        tokens=order.held,
+        call_id=order.call_id,
+    )
 
 
 async def look_up(services: Services, order: Order) -> Reply | None:
@@ -209,8 +295,8 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
         [item.id for item in fitting if item.id is not None], account=account, api=services.api
     )
     free = [item for item in fitting if item.id not in owned]
-    if any(row.status == "reserved" for row in others):
-        return None  # it may still get its own answer
+    if any(_keeps_waiting(order, row) for row in others):
+        return None
     alike = [row for row in others if row.fingerprint == order.fingerprint]
     free, unclear = _ours(order, others, free)
     ours = _place(order, alike)
@@ -227,6 +313,11 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
         return None  # another kernel was quicker: look again
     order.generation_id = reply.id
     return await _complete(services, reply)
+
+
+def _keeps_waiting(order: Order, row: Entry) -> bool:
+    """Whether the order must wait for this row: it may still get its own answer."""
+    return row.status == "reserved" and not (order.shelf is not None and order.shelf.unites(order, row))
 
 
 def _ours(order: Order, others: Sequence[Entry], free: list[Reply]) -> tuple[list[Reply], list[Reply]]:
