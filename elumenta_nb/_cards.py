@@ -186,7 +186,7 @@ def _limit_rows(limits: Limits) -> list[tuple[str, str]]:
     return rows
 
 
-def price(resolved: Resolved, quote: Quote, total: int, count: int) -> Card:
+def price(resolved: Resolved, quote: Quote, total: int, count: int, mode: str = "") -> Card:
     """What a call would cost."""
     figure = tokens(total) if quote.exact else _("about {tokens}").format(tokens=tokens(total))
     title = f"{resolved.model.slug}: {figure}"
@@ -197,6 +197,7 @@ def price(resolved: Resolved, quote: Quote, total: int, count: int) -> Card:
         rows.append((_("This model"), f"{number(quote.minimum)}–{tokens(quote.maximum)}"))
     if resolved.chosen:
         rows.append((_("Chosen"), _("the cheapest of {category}").format(category=resolved.category.name)))
+    title = f"SANDBOX · {title}" if mode == "sandbox" else title
     return Card(title, tuple(rows), _("Nothing was sent to be generated."))
 
 
