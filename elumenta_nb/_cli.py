@@ -192,12 +192,18 @@ def _print(value: Any) -> None:
 
 
 def _price_of_file(words: list[str]) -> int:
-    """What running a saved notebook would cost; status 1 when that may be above ``--max-price``."""
+    """What running a saved notebook would cost; status 1 when that may be above ``--max-price``.
+
+    What Python cells buy is not known, and so above any limit, unless ``--allow-unpriced`` leaves them to the reader.
+    """
     from . import _session
     from ._notebook_price import price_of_notebook
     from ._verbs import VERBS, help_page
 
-    options = (Option(flags=("max-price", "max"), takes="N", read=whole(0), help=""),)
+    options = (
+        Option(flags=("max-price", "max"), takes="N", read=whole(0), help=""),
+        Option(flags=("allow-unpriced",), help=""),
+    )
     line = _read("price", options, words, most=1)
     if line["help"]:
         print(_plain(str(help_page("price"))))
@@ -205,7 +211,8 @@ def _price_of_file(words: list[str]) -> int:
     price = price_of_notebook(_session.current(), Path(line.words[0]), verbs=VERBS)
     _print(price)
     limit = line["max-price"]
-    return REFUSED if limit is not None and price.is_above(limit) else DONE
+    above = limit is not None and price.is_above(limit, allow_unpriced=bool(line["allow-unpriced"]))
+    return REFUSED if above else DONE
 
 
 # -------------------------------------------------------------------- commands of our own
@@ -272,7 +279,10 @@ def _map(line: Line) -> int:
 _OWN_HELP: Final = {
     "demo": N_("run the quickstart notebook in the sandbox: no key, no cost"),
     _cli_map.USAGE: _cli_map.HELP,
-    "price FILE.ipynb [--max-price N]": N_("what running a notebook would cost; status 1 when it may be above N"),
+    "price FILE.ipynb [--max-price N [--allow-unpriced]]": N_(
+        "what running a notebook would cost; status 1 when it may be above N, as it is when cells in Python buy; "
+        "--allow-unpriced leaves those out"
+    ),
     "sandbox [--port N]": N_("serve the sandbox on this machine for other programs"),
 }
 _OWN: Final = {

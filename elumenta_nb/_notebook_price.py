@@ -13,15 +13,30 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ._asks import ask_of
-from ._catalog import catalog
+from ._catalog import catalog, closest
 from ._earlier import is_awaited, may_reuse, not_home
-from ._errors import BadParam, ElumentaError, InvalidCall, PlanRequired, Rejected
-from ._language import gettext as _, ngettext, number
+from ._errors import BadParam, ElumentaError, InvalidCall, PlanRequired, Rejected, UnknownModel
+from ._language import gettext as _, ngettext
 from ._ledger import Where
 from ._notebook_cells import read_notebook
-from ._notebook_report import ASKS, BACKGROUND, DEPENDS, PAID, PYTHON, REFUSED, STORED, TO_BUY, NotebookPrice, Row
+from ._notebook_report import (
+    ASKS,
+    BACKGROUND,
+    DEPENDS,
+    DOUBTFUL,
+    PAID,
+    PYTHON,
+    REFUSED,
+    STORED,
+    TO_BUY,
+    Had,
+    NotebookPrice,
+    Row,
+)
 from ._parser import parse, split
 from ._prices import consent
+from ._recovery import GRACE_S
+from ._surroundings import origin as here
 from ._template import render
 from ._values import Ask, Origin
 
@@ -94,33 +109,6 @@ class _Heard:
     counted: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Had:
-    """What is there already of a line: stored (`by_run`: by then, by a cell above), still running, or paid and not here."""
-
-    fingerprint: str
-    stored: int = 0
-    by_run: bool = False
-    awaited: int = 0
-    fetched: int = 0
-
-    @property
-    def paid(self) -> int:
-        return self.awaited + self.fetched
-
-    def notes(self, count: int) -> list[str]:
-        told = []
-        if 0 < self.stored < count:
-            told.append(_("{n} of {count} stored").format(n=number(self.stored), count=number(count)))
-        if self.by_run:
-            told.append(_("bought by a cell above"))
-        if self.awaited:
-            told.append(_("still running: waited for, not bought again"))
-        if self.fetched:
-            told.append(_("its result never came: fetched, not bought again"))
-        return told
-
-
 class _Pricing:
     """Prices the lines of one notebook, in their order."""
 
@@ -133,6 +121,7 @@ class _Pricing:
         self._namespace = namespace
         self._store: Store = session.store(self._folder)
         self._api = session.api_name()
+        self._user = here().user  # of a team's ledger only the person's own calls count
         self._bought: Counter[str] = Counter()  # by fingerprint: what earlier cells will have bought
         self._collected: set[int] = set()  # calls of earlier runs that cells above will have collected
         self._chats: set[str] = set()
@@ -224,7 +213,23 @@ class _Pricing:
         return parse(line, verbs=self._verbs, lookup=self._lookup, fill=fill)
 
     def _lookup(self, slug: str) -> str:
-        return self._session.resolve(Ask(model=slug)).category.name
+        """The category of a slug the table does not have; what is wrong with it is said as the cell says it."""
+        table = catalog()
+        aliases = [alias for row in table.categories.values() for alias in row.aliases]
+        words = [*self._verbs, *table.categories, *aliases]
+        if not (near := closest(slug, words)):
+            try:
+                return self._session.resolve(Ask(model=slug)).category.name
+            except UnknownModel:
+                near = closest(slug, [*words, *table.models, *self._session.served_models()])
+                if slug in table.older or near is None:
+                    raise
+            except ElumentaError:
+                near = closest(slug, table.models)
+        raise UnknownModel(
+            _("There is no verb, category or model {word!r}.").format(word=slug),
+            hint=_("Did you mean {name}?").format(name=near) if near else _("What can be said: %elumenta help"),
+        )
 
     def _fill(self, text: str) -> str:
         if "{{" not in text:
@@ -262,43 +267,58 @@ class _Pricing:
         later_turn = chat is not None and chat in self._chats
         if chat is not None:
             self._chats.add(chat)
-        origin = Origin(source="magic", cell_id=cell.id, source_hash=cell.source_hash, run=_NO_RUN)
+        origin = Origin(source="magic", cell_id=cell.id, source_hash=cell.source_hash, run=_NO_RUN, user=self._user)
         policy = self._session.policy(ask, origin)
         low, high, note = self._price(ask, resolved.model, moves=heard.moves)
         if heard.unknown or later_turn:
             return self._open(cell, heard, place, low=low, high=high, policy=policy)
         had = self._had(self._session.orders(ask, origin)[0], ask.count)
-        buys = ask.count - had.stored - had.paid
+        buys = ask.count - had.stored - had.paid - had.doubtful
+        most = buys + had.doubtful
         self._bought[had.fingerprint] += had.paid
-        if buys == 0:
+        if most == 0:
             return Row(**place, status=PAID if had.paid else STORED, note="; ".join(had.notes(ask.count)))
         if policy == "only":
             return Row(**place, status=REFUSED, note=_("not stored, and only stored results may be shown"))
-        self._bought[had.fingerprint] += buys
+        self._bought[had.fingerprint] += most
         notes = [*filter(None, [note]), *had.notes(ask.count)]
         if ask.fresh:
             notes.append(_("--fresh: bought anew at every run"))
-        if refusal := self._refusal(resolved.model.slug, high * buys, ask):
+        if buys and (refusal := self._refusal(resolved.model.slug, high * buys, ask)):
             return Row(**place, status=REFUSED, note=refusal)
-        notes += self._question(high * buys, ask)
-        status = BACKGROUND if line["background"] else TO_BUY
-        return Row(**place, status=status, low=low * buys, high=high * buys, note="; ".join(notes))
+        notes += self._question(high * most, ask)
+        status = DOUBTFUL if had.doubtful else BACKGROUND if line["background"] else TO_BUY
+        return Row(**place, status=status, low=low * buys, high=high * most, note="; ".join(notes))
 
-    def _had(self, order: Order, count: int) -> _Had:
+    def _had(self, order: Order, count: int) -> Had:
         """What a run of the line would take instead of buying, in the order in which it would."""
         call = order.call
         fingerprint = self._store.fingerprint(call, self._api)
         if not may_reuse(order):
-            return _Had(fingerprint)
+            return Had(fingerprint)
         offered = len(self._store.peek(call, self._api, policy=call.reuse))
         stored = min(count, offered + self._bought[fingerprint])
         if stored == count:
-            return _Had(fingerprint, stored=stored, by_run=not offered)
+            return Had(fingerprint, stored=stored, by_run=not offered)
         rows = [row for row in self._rows(order, fingerprint) if row.id not in self._collected]
         awaited = [row for row in rows if is_awaited(order, row)][: count - stored]
         fetched = not_home(order, rows, self._store, self._api)[: count - stored - len(awaited)] if rows else []
         self._collected.update(row.id for row in (*awaited, *fetched))
-        return _Had(fingerprint, stored=stored, awaited=len(awaited), fetched=len(fetched))
+        unnamed = [row for row in awaited if row.generation_id is None]
+        doubtful = sum(self._is_over(row) for row in unnamed)
+        return Had(
+            fingerprint,
+            stored=stored,
+            awaited=len(awaited) - len(unnamed),
+            unnamed=len(unnamed) - doubtful,
+            doubtful=doubtful,
+            fetched=len(fetched),
+        )
+
+    def _is_over(self, row: Entry) -> bool:
+        """Whether the engine gives up this call without an id where the history does not show it (`given_up`)."""
+        grace_s = GRACE_S if self._session.grace_s is None else self._session.grace_s
+        return (self._session.ledger().now() - row.started_at).total_seconds() > grace_s
 
     def _rows(self, order: Order, fingerprint: str) -> list[Entry]:
         """Open and paid calls of this line, of this account. Who that is, is asked only where there are any."""

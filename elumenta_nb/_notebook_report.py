@@ -10,18 +10,71 @@ from ._options import N_
 from ._render import table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
-__all__ = ["ASKS", "BACKGROUND", "DEPENDS", "PAID", "PYTHON", "REFUSED", "STORED", "TO_BUY", "NotebookPrice", "Row"]
+__all__ = [
+    "ASKS",
+    "BACKGROUND",
+    "DEPENDS",
+    "DOUBTFUL",
+    "PAID",
+    "PYTHON",
+    "REFUSED",
+    "STORED",
+    "TO_BUY",
+    "Had",
+    "NotebookPrice",
+    "Row",
+]
 
 STORED: Final = N_("stored")
 PAID: Final = N_("paid already")
 TO_BUY: Final = N_("to buy")
 DEPENDS: Final = N_("depends on a variable")
+DOUBTFUL: Final = N_("depends on the history")
 BACKGROUND: Final = N_("background")
 REFUSED: Final = N_("refused")
 ASKS: Final = N_("price only")
 PYTHON: Final = N_("not priced")
+
+
+@dataclass(frozen=True, slots=True)
+class Had:
+    """What is there already of a line: stored (`by_run`: by then, by a cell above), still running, or paid and not here.
+
+    `unnamed`: calls without an id, which may have been made; `doubtful`: those so old that a run that does not find
+    them buys another.
+    """
+
+    fingerprint: str
+    stored: int = 0
+    by_run: bool = False
+    awaited: int = 0
+    unnamed: int = 0
+    doubtful: int = 0
+    fetched: int = 0
+
+    @property
+    def paid(self) -> int:
+        return self.awaited + self.unnamed + self.fetched
+
+    def notes(self, count: int) -> list[str]:
+        told = []
+        if 0 < self.stored < count:
+            told.append(_("{n} of {count} stored").format(n=number(self.stored), count=number(count)))
+        if self.by_run:
+            told.append(_("bought by a cell above"))
+        if self.awaited:
+            told.append(_("still running: waited for, not bought again"))
+        if self.unnamed:
+            told.append(_("may have been made: looked up first"))
+        if self.doubtful:
+            told.append(_("may have been made: looked up first, bought anew if the account's history does not show it"))
+        if self.fetched:
+            told.append(_("its result never came: fetched, not bought again"))
+        return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +118,18 @@ class NotebookPrice:
 
     @property
     def high(self) -> int | None:
-        """At most so many; ``None`` where the price of a line is not known."""
-        if any(row.high is None and row.status != PYTHON for row in self.rows):
-            return None
-        return sum(row.high or 0 for row in self.rows)
+        """At most so many; ``None`` where the price of a line or of a cell in Python is not known."""
+        return _most(self.rows)
 
-    def is_above(self, limit: int) -> bool:
-        """Whether it may cost more than `limit` Elumenta tokens."""
-        return self.high is None or self.high > limit
+    @property
+    def unpriced(self) -> int:
+        """Python cells that buy: what they cost is in no sum."""
+        return sum(row.status == PYTHON for row in self.rows)
+
+    def is_above(self, limit: int, *, allow_unpriced: bool = False) -> bool:
+        """Whether it may cost more than `limit` Elumenta tokens. `allow_unpriced`: cells in Python are not considered."""
+        high = _most([row for row in self.rows if row.status != PYTHON]) if allow_unpriced else self.high
+        return high is None or high > limit
 
     def frame(self) -> pd.DataFrame:
         """A row per line that buys; `tokens` is missing where there is a range, `minimum` to `maximum`."""
@@ -98,6 +155,7 @@ class NotebookPrice:
         for column in ("tokens", "minimum", "maximum"):
             frame[column] = frame[column].astype("Int64")
         frame.attrs = {"low": self.low, "high": self.high, "balance": self.balance, "notes": list(self.notes)}
+        frame.attrs["unpriced"] = self.unpriced
         return frame
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -119,6 +177,11 @@ class NotebookPrice:
     @property
     def price(self) -> str:
         """The sum in words."""
+        if self.unpriced:
+            cells = ngettext(
+                "{n} Python cell that is not priced", "{n} Python cells that are not priced", self.unpriced
+            )
+            return _("at least {tokens}, and {cells}").format(tokens=tokens(self.low), cells=cells)
         if self.high is None:
             return _("at least {tokens}").format(tokens=tokens(self.low))
         if self.low == self.high:
@@ -128,17 +191,21 @@ class NotebookPrice:
     def _hint(self) -> str:
         parts = []
         if self.balance is not None:
-            short = (self.high if self.high is not None else self.low) - self.balance
             parts.append(_("Balance: {tokens}").format(tokens=tokens(self.balance)))
-            if short > 0:
+            short = (self.low if self.high is None else self.high) - self.balance
+            if short > 0 and self.high is None:
+                parts.append(_("at least {tokens} short").format(tokens=tokens(short)))
+            elif short > 0:
                 parts.append(_("{tokens} short at worst").format(tokens=tokens(short)))
-        unpriced = [row.cell for row in self.rows if row.status == PYTHON]
-        if unpriced:
-            text = ngettext("{n} Python cell buys too", "{n} Python cells buy too", len(unpriced))
-            parts.append(_("{cells}: not priced").format(cells=text))
         return " · ".join([*parts, *self.notes])
 
     def __str__(self) -> str:
         return str(self._repr_mimebundle_()[0]["text/plain"])
 
     __repr__ = __str__
+
+
+def _most(rows: Sequence[Row]) -> int | None:
+    if any(row.high is None for row in rows):
+        return None
+    return sum(row.high or 0 for row in rows)
