@@ -15,7 +15,7 @@ from ._language import gettext as _
 from ._order import Order, hash_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     import pandas as pd
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._ledger import Entry
     from ._recovery import Shelf
     from ._result import Result
-    from ._values import Event
+    from ._values import Event, Reply
 
 __all__ = [
     "book_elsewhere",
@@ -76,21 +76,35 @@ async def history_frame(services: Services, limit: int | None) -> pd.DataFrame:
     import pandas as pd
 
     items: list[Any] = []
-    page = 1
-    while limit is None or len(items) < limit:
-        history = await services.client.history(page=page, limit=PAGE)
-        items += history.items
-        if not history.more:
+    async for item in _all_generations(services):
+        items.append(item)
+        if len(items) == limit:
             break
-        page += 1
     columns = ["created_at", "model", "category", "status", "tokens", "prompt", "url"]
     frame = pd.DataFrame(
-        [{"id": item.id, **{column: getattr(item, column) for column in columns}} for item in items[:limit]],
+        [{"id": item.id, **{column: getattr(item, column) for column in columns}} for item in items],
         columns=["id", *columns],
     )
     frame["tokens"] = frame["tokens"].astype("Int64")
     frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True)
     return frame
+
+
+async def _all_generations(services: Services) -> AsyncIterator[Reply]:
+    """The account's history, page by page, each generation once. A server that repeats a page has told all it will."""
+    seen: set[int | str] = set()
+    page = 1
+    while True:
+        history = await services.client.history(page=page, limit=PAGE)
+        new = [item for item in history.items if item.id is None or item.id not in seen]
+        before = len(seen)
+        for item in new:
+            yield item
+            if item.id is not None:
+                seen.add(item.id)
+        if not history.more or len(seen) == before:
+            return
+        page += 1
 
 
 def jobs_frame(rows: Sequence[Entry], *, everyone: bool = False) -> pd.DataFrame:
@@ -210,6 +224,10 @@ async def look_again(services: Services, account: str) -> None:
             told = await find(services, order)  # a lost one is claimed by this, and open again
         except ElumentaError:
             continue  # the next time
+        if told is not None and told.tokens is None and told.id is not None and shelf is not None:
+            with contextlib.suppress(ElumentaError):  # the page does not tell the charge: the history may
+                listed = (await shelf.of(order.resolved.category.wire[0], row.model)).item(told.id)
+                told = replace(told, tokens=listed.tokens if listed is not None else None)
         if told is not None and row.lost and row.generation_id is not None:
             await services.writer.accept(row.id, row.generation_id)  # the server knows its id again
         if told is not None and order.is_settled and told.status == "completed" and told.id is not None:
@@ -231,30 +249,24 @@ async def book_elsewhere(services: Services, account: str, known: set[int]) -> l
     from ._ledger import Elsewhere
 
     found: list[Elsewhere] = []
-    page = 1
-    while True:
-        history = await services.client.history(page=page, limit=PAGE)
-        for item in history.items:
-            if item.id is None or item.created_at is None or not item.status:
-                continue
-            category = catalog().of_wire(item.category, item.model)
-            found.append(
-                Elsewhere(
-                    account=account,
-                    api=services.api,
-                    generation_id=item.id,
-                    category=category.name if category else item.category,
-                    model=item.model,
-                    status=item.status,
-                    tokens=item.tokens or 0,
-                    started_at=item.created_at,
-                    prompt_chars=len(item.prompt or ""),
-                    prompt_hash=hash_prompt(item.prompt or ""),
-                )
+    async for item in _all_generations(services):
+        if item.id is None or item.created_at is None or not item.status:
+            continue
+        category = catalog().of_wire(item.category, item.model)
+        found.append(
+            Elsewhere(
+                account=account,
+                api=services.api,
+                generation_id=item.id,
+                category=category.name if category else item.category,
+                model=item.model,
+                status=item.status,
+                tokens=item.tokens or 0,
+                started_at=item.created_at,
+                prompt_chars=len(item.prompt or ""),
+                prompt_hash=hash_prompt(item.prompt or ""),
             )
-        if not history.more:
-            break
-        page += 1
+        )
     booked = services.ledger.adopt(found)
     return [
         {"id": call_id, "model": item.model, "was": "elsewhere", "status": item.status, "tokens": item.tokens}

@@ -53,15 +53,13 @@ class Order:
     began_at: float = field(default_factory=time.time)
 
     prompt_hash: str = ""
-    has_prompt: bool = False
+    prompt_chars: int = 0
 
     @classmethod
     def of_call(cls, call: Call, resolved: Resolved, index: int = 0) -> Order:
         """A new order, not yet priced."""
-        has_prompt = bool(call.prompt.strip())
-        return cls(
-            call=call, resolved=resolved, index=index, prompt_hash=hash_prompt(call.prompt), has_prompt=has_prompt
-        )
+        chars = len(call.prompt) if call.prompt.strip() else 0
+        return cls(call=call, resolved=resolved, index=index, prompt_hash=hash_prompt(call.prompt), prompt_chars=chars)
 
     def of_row(self, row: Entry) -> Order:
         """The same order, continued from the row of an earlier run of its cell."""
@@ -105,7 +103,7 @@ def _known(row: Entry) -> dict[str, Any]:
         "quoted": row.quoted,
         "fingerprint": row.fingerprint,
         "prompt_hash": row.prompt_hash,
-        "has_prompt": row.prompt_chars > 0,
+        "prompt_chars": row.prompt_chars,
         "began_at": row.started_at.timestamp(),
         "paid": row.tokens if row.status == "completed" else None,
         "is_lost": row.lost,

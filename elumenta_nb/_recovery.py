@@ -11,6 +11,7 @@ its row.
 from __future__ import annotations
 
 import time
+import unicodedata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -411,12 +412,24 @@ def candidates(services: Services, order: Order, listing: Listing) -> list[Reply
         made = item.created_at.timestamp() if item.created_at else None
         if made is not None and not began - SLACK_S <= made <= began + WINDOW_S:
             continue
-        if order.has_prompt and item.prompt is not None and hash_prompt(item.prompt) != order.prompt_hash:
+        if order.prompt_chars and not _may_be(item.prompt, order):
             continue
         if not fits(item, order.call.params):
             continue
         fitting.append(item)
     return sorted(fitting, key=lambda item: (item.created_at.timestamp() if item.created_at else 0.0, _rank(item)))
+
+
+def _may_be(prompt: str | None, order: Order) -> bool:
+    """Whether the prompt that a history tells may be the order's: it may be left out, shortened, or written anew."""
+    if not prompt or not prompt.strip():
+        return True
+    plain = prompt.replace("\r\n", "\n")
+    forms = (prompt, plain, unicodedata.normalize("NFC", plain), unicodedata.normalize("NFD", plain))
+    if any(hash_prompt(form) == order.prompt_hash for form in forms):
+        return True
+    cut = prompt.rstrip()
+    return cut.endswith(("…", "...")) and len(cut.rstrip("….")) < order.prompt_chars
 
 
 def _rank(item: Reply) -> tuple[int, str]:

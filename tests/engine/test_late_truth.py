@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,8 @@ import elumenta_nb as el
 from elumenta_nb._engine import Engine
 from elumenta_nb._errors import LedgerError
 from elumenta_nb._ledger import Settlement, Writer
-from elumenta_nb._values import Ask, Origin, Stopped
+from elumenta_nb._recovery import candidates
+from elumenta_nb._values import Ask, Origin, Reply, Stopped
 from elumenta_nb._wiring import runtime
 
 CELL = Origin(source="magic", cell_id="c1", source_hash="s1", run="r1")
@@ -245,3 +247,54 @@ def test_time_is_counted_from_the_moment_it_leaves(world):
     (result,) = runtime.run(lambda emit: engine.execute(orders, max_price=500, confirm_above=0, emit=emit))
     assert result.receipt.latency_s < 50
     assert time.monotonic() - orders[0].began < 50
+
+
+HISTORY = [
+    {"id": n, "status": "completed", "model_slug": "gpt-5", "category": "text", "tokens_spent": 5, "prompt": "x", "created_at": "2026-01-01T00:00:00Z"}
+    for n in (1, 2)
+]  # fmt: skip
+
+
+def test_a_history_that_repeats_its_page_is_read_once(strange):
+    session, api = strange({("GET", "/user/history"): Told({"items": HISTORY})})
+
+    assert session.account_history()["id"].tolist() == [1, 2]
+    session.reconcile(elsewhere=True)
+
+    assert session.spend()["tokens"].sum() == 10
+    assert len(api.of("GET", "/user/history")) < 10
+
+
+def test_an_estimate_becomes_what_the_history_tells(strange):
+    done = {"id": 1, "status": "completed", "model_slug": "gpt-5", "result_text": "Hello"}
+    answers = {("POST", "/generate"): Told(done), ("GET", "/generate/1"): Told(done)}
+    session, _api = strange({**answers, ("GET", "/user/history"): Told({"items": HISTORY[:1], "total": 1})})
+    session.run(Ask(model="gpt-5", prompt="x"), CELL)
+    assert session.spend()["tokens"].sum() == 2
+
+    session.reconcile()
+
+    assert session.spend()["tokens"].sum() == 5
+
+
+@pytest.mark.parametrize(
+    ("told", "may_be"),
+    [
+        (None, True),
+        ("", True),
+        ("Ein Café\nam Meer, bei Nacht", True),
+        ("Ein Café\r\nam Meer, bei Nacht", True),
+        ("Ein Cafe\u0301\nam Meer, bei Nacht", True),
+        ("Ein Café\nam Meer…", True),
+        ("Ein Café...", True),
+        ("Ein Haus\nam Meer, bei Nacht", False),
+        ("Eine sehr viel längere Frage, die jemand anders stellte…", False),
+    ],
+)
+def test_a_prompt_that_the_history_writes_another_way_is_the_same(world, told, may_be):
+    (order,) = world.session.orders(Ask(model="gpt-5", prompt="Ein Café\nam Meer, bei Nacht"), CELL)
+    item = Reply(id=1, status="completed", model="gpt-5", prompt=told)
+
+    found = candidates(world.session.services(), order, SimpleNamespace(items=[item]))
+
+    assert [reply.id for reply in found] == ([1] if may_be else [])
