@@ -102,7 +102,7 @@ class Cells:
         body = cell if cell is None or read["raw"] else self._filled(cell)
         ask = ask_of(read, body, self.front.namespace)
         if read["quote"]:
-            return _cards.price(self.session().resolve(ask), *self.session().price(ask), ask.count)
+            return _cards.price(self.session().resolve(ask), *self.session().price(ask), ask.count, self.session().mode)
         self._last = (ask, read)
         if read["background"]:
             return self._in_background(ask, read)

@@ -109,3 +109,9 @@ def test_the_doctor_answers_where_there_is_no_session(shell):
     assert [finding.text for finding in report.problems] == ["ELUMENTA_MODE: 'lve' is not one of live, sandbox."]
     with pytest.raises(ConfigError):
         shell.run("%elumenta balance")
+
+
+@pytest.mark.parametrize("line", ["price gpt-5", "text gpt-5 --quote hello"])
+def test_a_price_of_the_sandbox_says_so(shell, line):
+    card = shell.run_line_magic("elumenta", line)
+    assert "SANDBOX" in str(card._repr_mimebundle_()[0]["text/plain"])
