@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "Status", "configure", "current", "reset"]
 
 _lock: Final = threading.RLock()
+_KEPT_BACK: Final = 300  # of the sandbox's balance, by a made-up past: what is bought after it
 _current: Session | None = None
 
 
@@ -356,7 +357,10 @@ class Session(Mapping):
         return told
 
     def _past(self) -> dict[str, Any]:
-        """Three months of made-up spend, written once: in the ledger, and taken from the sandbox's balance."""
+        """Three months of made-up spend, written once: in the ledger, and taken from the sandbox's balance.
+
+        What is in the ledger already stays and is later: the past ends yesterday. Some of the balance is left.
+        """
         from datetime import datetime
 
         from ._ledger import Where
@@ -368,14 +372,12 @@ class Session(Mapping):
         if HOST in hosts:  # written before: the notebook is run again
             _host, calls, spent, *_rest = hosts[HOST]
             return {"calls": calls, "tokens": spent, "balance": before.tokens}
-        if hosts:
-            raise ConfigError(
-                _("The sandbox's ledger holds calls already: a past cannot be put before them."),
-                hint=_("A folder of its own has none: set ELUMENTA_HOME to an empty one."),
-            )
         url, today = self._settings.ledger(), datetime.now().astimezone().date()
-        made = live_through(url, account=account, api="sandbox", balance=before.tokens, today=today)
-        self.server().control("balance", str(before.tokens - made["tokens"]))
+        most = max(before.tokens - _KEPT_BACK, before.tokens // 2)
+        made = live_through(url, account=account, api="sandbox", balance=before.tokens, today=today, at_most=most)
+        left = before.tokens - made["tokens"]
+        packages = min(self.server().control("status")["package_tokens"], left)  # those of the plan are spent first
+        self.server().control("balance", str(left - packages), str(packages))
         return {**made, "balance": self.balance().tokens}
 
     def login(self, key: str | Secret, *, keyring: bool = False) -> Path | str:

@@ -20,7 +20,8 @@ STORED = "05_paid_once"
 AUDIT = """
 import json, elumenta_nb as el
 frame = el.spend(columns="all")
-print(json.dumps({"balance": el.balance().tokens, "spent": int(frame["tokens"].sum()), "rows": len(frame)}))
+armed = el.session().sandbox("status")["fail_next"]
+print(json.dumps({"balance": el.balance().tokens, "spent": int(frame["tokens"].sum()), "rows": len(frame), "armed": armed}))
 """
 
 
@@ -50,6 +51,21 @@ def test_restart_and_run_all_costs_nothing_the_second_time(name, tmp_path, monke
     assert second["balance"] == first["balance"]
     assert second["spent"] == first["spent"]
     assert second["rows"] > first["rows"], "what is shown again is in the ledger too, with 0 tokens"
+    assert second["armed"] == 0, "no call of another notebook fails"
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_made_up_past_comes_after_other_notebooks_of_the_same_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ELUMENTA_HOME", str(tmp_path / "home"))
+    (tmp_path / "folder").mkdir()
+    told = []
+    for name in ("05_paid_once", "07_spend_analysis"):
+        told.append(run(Path(shutil.copy(FOLDER / f"{name}.ipynb", tmp_path / "folder"))))
+
+    assert told[1]["spent"] > 915 + told[0]["spent"]
+    assert told[1]["balance"] == 1500 - told[1]["spent"]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import av
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from elumenta_nb.sandbox.makers import sounds
+from elumenta_nb.sandbox.makers import films, sounds
 
 
 @pytest.fixture
@@ -100,6 +100,19 @@ def test_a_film_is_h264_of_the_asked_length_and_ratio(get, ratio, size):
     assert len(frames) == 40
     assert (frames[0] != frames[-1]).mean() > 0.01  # it moves
     assert file.content.index(b"moov") < file.content.index(b"mdat")  # a player can begin before it has all
+
+
+def test_the_label_of_a_film_is_at_its_top_where_no_controls_of_a_player_lie():
+    plain = Image.new("RGB", (960, 540), (90, 90, 90))
+    facts = ("A harbour at dawn, boats and gulls", "kling-v2.1", 7, plain.size)
+    with av.open(io.BytesIO(films.film(*facts, 0.2, base=plain))) as film:
+        frame = next(film.decode(video=0)).to_image()
+    thumbnail = Image.open(io.BytesIO(films.still(*facts, base=plain)))
+
+    for picture in (frame, thumbnail):
+        upper, lower = picture.crop((0, 0, 960, 200)), picture.crop((0, 200, 960, 540))
+        assert upper.convert("L").getextrema()[1] > 220  # white letters
+        assert lower.convert("L").getextrema()[1] < 110
 
 
 def test_a_film_may_have_sound(get):

@@ -118,8 +118,11 @@ def wrapped(draw: ImageDraw.ImageDraw, text: str, face: Any, width: float, lines
     return [line for line in found if line]
 
 
-def caption(picture: Image.Image, prompt: str, model: str) -> Image.Image:
-    """The picture's label as a transparent layer of its size: SANDBOX, who made it, and the prompt's first words."""
+def caption(picture: Image.Image, prompt: str, model: str, *, at_top: bool = False) -> Image.Image:
+    """The picture's label as a transparent layer of its size: SANDBOX, who made it, and the prompt's first words.
+
+    At the foot, or at the top: a player lays its controls over a film's foot.
+    """
     from PIL import Image, ImageDraw
 
     width, height = picture.size
@@ -132,9 +135,9 @@ def caption(picture: Image.Image, prompt: str, model: str) -> Image.Image:
     lines = wrapped(draw, prompt, words, width - 4 * pad, 2) if prompt else []
     said = f"made by the sandbox, not by {model}"
     step, foot = unit * 5.6, unit * 4
-    top = height - pad * 1.7 - foot - step * len(lines)
-    _shade(layer, int(top - pad * 2.2))
-    y = top + pad * 0.4
+    tall = pad * 1.7 + foot + step * len(lines)
+    _shade(layer, int(tall + pad * 2.2), at_top=at_top)
+    y = pad if at_top else height - tall + pad * 0.4
     for line in lines:
         draw.text((pad, y), line, font=words, fill=(255, 255, 255, 255))
         y += step
@@ -150,13 +153,14 @@ def caption(picture: Image.Image, prompt: str, model: str) -> Image.Image:
     return layer
 
 
-def _shade(layer: Image.Image, top: int) -> None:
-    """Darken the foot of the layer softly, so that white type can be read on any picture."""
+def _shade(layer: Image.Image, tall: int, *, at_top: bool) -> None:
+    """Darken an edge of the layer softly, so that white type can be read on any picture."""
     from PIL import Image
 
     width, height = layer.size
-    top = max(top, 0)
-    tall = max(height - top, 1)
+    tall = min(max(tall, 1), height)
     ramp = Image.new("L", (1, tall))
-    ramp.putdata([int(165 * (i / tall) ** 0.8) for i in range(tall)])
+    shades = [int(165 * (i / tall) ** 0.8) for i in range(tall)]
+    ramp.putdata(shades[::-1] if at_top else shades)
+    top = 0 if at_top else height - tall
     layer.paste(Image.new("RGBA", (width, tall), (10, 12, 26, 255)), (0, top), ramp.resize((width, tall)))

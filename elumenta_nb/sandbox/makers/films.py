@@ -21,7 +21,7 @@ _SCENE_S: Final = 10.0  # the length of one pass through a scene
 
 def still(prompt: str, model: str, seed: int, size: tuple[int, int], *, base: Image.Image | None = None) -> bytes:
     """The film's thumbnail, JPEG."""
-    return encode(labelled(_scene(prompt, seed, size, base).frame(0.05), prompt, model), "jpeg")
+    return encode(labelled(_scene(prompt, seed, size, base).frame(0.05), prompt, model, at_top=True), "jpeg")
 
 
 def _scene(prompt: str, seed: int, size: tuple[int, int], base: Image.Image | None) -> Scene | Zoom:
@@ -47,7 +47,6 @@ def film(
     scene = _scene(prompt, seed, size, base)
     frames = max(round(duration_s * FRAMES_A_SECOND), 1)
     label: Image.Image | None = None
-    corner = (0, 0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "film.mp4")  # moving the index to the front of the file needs a real file
         with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as file:
@@ -63,10 +62,9 @@ def film(
             for i in range(frames):
                 drawn = scene.frame(0.05 + i / FRAMES_A_SECOND / _SCENE_S)
                 if label is None:
-                    whole = caption(drawn, prompt, model)
-                    corner = (whole.getbbox() or (0, 0))[:2]
-                    label = whole.crop((*corner, *whole.size))
-                drawn.paste(label, corner, label)
+                    whole = caption(drawn, prompt, model, at_top=True)
+                    label = whole.crop(whole.getbbox())
+                drawn.paste(label, (0, 0), label)
                 frame = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call] # not annotated in av
                 frame.pts, frame.time_base = i, Fraction(1, FRAMES_A_SECOND)
                 file.mux(stream.encode(frame))

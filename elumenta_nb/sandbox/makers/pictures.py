@@ -37,11 +37,11 @@ def picture(
     return labelled(drawn, prompt, model)
 
 
-def labelled(drawn: Image.Image, prompt: str, model: str) -> Image.Image:
+def labelled(drawn: Image.Image, prompt: str, model: str, *, at_top: bool = False) -> Image.Image:
     from PIL import Image
 
     base = drawn.convert("RGBA")
-    return Image.alpha_composite(base, caption(base, prompt, model)).convert("RGB")
+    return Image.alpha_composite(base, caption(base, prompt, model, at_top=at_top)).convert("RGB")
 
 
 def encode(image: Image.Image, extension: str) -> bytes:
