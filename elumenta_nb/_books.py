@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ._generation import Services
     from ._ledger import Entry
     from ._recovery import Shelf
     from ._result import Result
+    from ._services import Services
     from ._values import Event, Reply
 
 __all__ = [

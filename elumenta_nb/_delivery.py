@@ -17,8 +17,8 @@ from ._values import Downloading, Settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._generation import Services
     from ._order import Order
+    from ._services import Services
     from ._store import Take
     from ._values import Event, Receipt, Reply
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from ._generation import Services
     from ._ledger import Entry
     from ._order import Order
+    from ._services import Services
     from ._store import Take
     from ._values import Event
 

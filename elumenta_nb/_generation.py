@@ -31,7 +31,6 @@ from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
 from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
 from ._recovery import find, look_up
-from ._services import Services
 from ._values import Receipt, Retrying, Stopped, Waiting
 
 if TYPE_CHECKING:
@@ -39,10 +38,11 @@ if TYPE_CHECKING:
 
     from ._ledger import BudgetState
     from ._result import Result
+    from ._services import Services
     from ._store import Take
     from ._values import Event, Reply, Status
 
-__all__ = ["Generation", "Services"]
+__all__ = ["Generation"]
 
 GONE: Final = frozenset({403, 404, 410})  # what a file's host says of a file that it has no more
 LOST_POLLS: Final = 3  # a job the server does not know so often in a row is looked up in the history

@@ -27,9 +27,9 @@ from ._values import History
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._generation import Services
     from ._ledger import Entry
     from ._order import Order
+    from ._services import Services
     from ._values import Reply
 
 __all__ = [

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ._client import TransportFactory
     from ._engine import Engine
-    from ._generation import Services
     from ._ledger import Ledger
+    from ._services import Services
     from ._store import Store
     from ._values import Balance
     from .sandbox import Server
@@ -89,9 +89,9 @@ class Wiring:
     def _wire(self) -> Services:
         from ._client import Client
         from ._engine import Engine
-        from ._generation import Services
         from ._ledger import Writer
         from ._prices import Prices, Purse
+        from ._services import Services
 
         where = self._settings.where()
         base_url, key, api = self._settings.base_url, self._settings.api_key, self.api_name()

@@ -21,8 +21,8 @@ from elumenta_nb._result import Result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from elumenta_nb._generation import Services
     from elumenta_nb._ledger import Entry
+    from elumenta_nb._services import Services
     from elumenta_nb._values import Event
 
     from ._runner import Task

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from elumenta_nb._buying import Buying
-    from elumenta_nb._generation import Services
+    from elumenta_nb._services import Services
     from elumenta_nb._values import Origin
 
     from ._cluster import Crew

@@ -23,8 +23,8 @@ from ._rows import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from elumenta_nb._generation import Services
     from elumenta_nb._ledger import BudgetState, Entry
+    from elumenta_nb._services import Services
     from elumenta_nb._values import Limits, Quote
 
     from ._rows import Rows

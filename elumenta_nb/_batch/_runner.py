@@ -44,9 +44,9 @@ from ._joining import Joining
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from elumenta_nb._generation import Services
     from elumenta_nb._ledger import Entry
     from elumenta_nb._order import Order
+    from elumenta_nb._services import Services
     from elumenta_nb._values import Event
 
 __all__ = ["Done", "Runner", "Task"]

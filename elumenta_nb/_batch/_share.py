@@ -12,7 +12,7 @@ from anyio import to_thread
 from elumenta_nb._errors import LedgerError
 
 if TYPE_CHECKING:
-    from elumenta_nb._generation import Services
+    from elumenta_nb._services import Services
     from elumenta_nb._values import Limits
 
 __all__ = ["Share"]

@@ -34,7 +34,7 @@ from ._share import Share
 if TYPE_CHECKING:
     import pandas as pd
 
-    from elumenta_nb._generation import Services
+    from elumenta_nb._services import Services
     from elumenta_nb._values import Event, Origin
 
     from ._runner import Runner
