@@ -1,7 +1,8 @@
 """How many calls may be under way, and since when none: the width adapts to what the account's limits allow.
 
 Additive increase, multiplicative decrease: a refused call halves the width, a good one widens it a little. Where the
-server says when the limit ends, everybody waits for that moment, however far it is.
+server says when the limit ends, everybody waits for that moment; where that is farther than an hour's limit or a day's
+can be, one call asks again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["Gate"]
 BLIND_S: Final = 20.0  # to wait after a refusal that does not say how long; doubled while refusals go on
 LONGEST_BLIND_S: Final = 600.0
 SLACK_S: Final = 1.0  # clocks agree to about half a second
+LONGEST_HOUR_S: Final = 3660.0
+LONGEST_DAY_S: Final = 86400.0 + 60.0
 
 
 class Gate:
@@ -48,6 +51,7 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._blind_s = BLIND_S
         self._halved_at = float("-inf")
+        self._outwaited: Limits | None = None  # an hour was waited for these, and they may still be all that is known
 
     @property
     def waits_s(self) -> float:
@@ -100,7 +104,7 @@ class Gate:
             if retry_after is None:
                 retry_after, self._blind_s = self._blind_s, min(2 * self._blind_s, LONGEST_BLIND_S)
         if retry_after is not None:
-            self._wait_until(now + retry_after)
+            self._wait_until(now + min(retry_after, LONGEST_DAY_S))
 
     def _is_open(self) -> bool:
         if self.opens_at is None:
@@ -122,8 +126,10 @@ class Gate:
                 return True  # what was told is of an hour that is over
         if limits.hour_left > self.active:  # those under way may not be counted yet
             return True
-        if limits.hour_left == 0 and self.active == 0 and resets_s is not None:
-            self._wait_until(self._clock() + resets_s + SLACK_S)
+        if limits.hour_left == 0 and self.active == 0 and resets_s is not None and limits != self._outwaited:
+            if resets_s > LONGEST_HOUR_S:
+                self._outwaited = limits
+            self._wait_until(self._clock() + min(resets_s + SLACK_S, LONGEST_HOUR_S))
             return False
         return self.active == 0  # without a time to wait for, one asks
 

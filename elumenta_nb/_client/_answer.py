@@ -95,7 +95,8 @@ class _Story:
                 self.ended = reply
                 await self.learn(reply.id)
             case Failed(message, id):
-                self.failed = message
+                if self.ended is None:  # after the end the text is whole
+                    self.failed = message
                 await self.learn(id)
             case Finished():
                 self.finished = True
@@ -213,8 +214,8 @@ async def _events(
 
 def _outcome(exchange: Exchange, story: _Story) -> Reply | Setback:
     text = "".join(story.pieces)
-    if story.ended is not None:  # also after an `error`: an end that tells a charge is a charge
-        end = story.ended
+    end = story.ended
+    if end is not None and story.failed is None:
         return replace(
             end,
             id=story.id if end.id is None else end.id,
@@ -223,8 +224,12 @@ def _outcome(exchange: Exchange, story: _Story) -> Reply | Setback:
         )
     error: ElumentaError
     if story.failed is not None:
+        charge = (end.tokens if end is not None else None) or 0  # an end that tells a charge is a charge
         error = GenerationFailed(
-            story.failed or _("the server gave no reason"), status=exchange.status, spent="no", tokens=0
+            story.failed or _("the server gave no reason"),
+            status=exchange.status,
+            spent="yes" if charge else "no",
+            tokens=charge,
         )
     elif exchange.loss is not None:
         error = judge_loss(exchange.loss, paid=True).error

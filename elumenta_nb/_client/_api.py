@@ -12,7 +12,7 @@ import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import httpx
 
@@ -153,7 +153,7 @@ class Client:
                     return judge_loss(exchange.loss, paid=True)
                 self._line.note(exchange)
                 if 200 <= exchange.status < 300:
-                    return await read_answer(
+                    outcome = await read_answer(
                         exchange,
                         watch,
                         streamed=request.stream,
@@ -161,6 +161,7 @@ class Client:
                         hide=self._line.hide,
                         veil=self._line.veil(),
                     )
+                    return outcome if isinstance(outcome, Setback) else self._placed(outcome)
                 return await self._refusal(exchange, paid=True)
             finally:
                 await exchange.close()
@@ -178,7 +179,7 @@ class Client:
             error.spent = "maybe"
             error.generation_id = generation_id
             raise
-        return reply
+        return self._placed(reply)
 
     async def quote(self, model: str, params: Mapping[str, Any], count: int = 1) -> Quote:
         """The server's price. Raises `BadReply` where it tells no figure."""
@@ -245,7 +246,8 @@ class Client:
         found = wire.read_history(told, page=page, limit=limit)
         if found is None:  # a page about maintenance shows no generation, but says of none that it is not there
             _nothing_in(_("a list of generations"))
-        items = tuple(item for item in found.items if _fits(item, None if model else category, model, status))
+        fitting = (item for item in found.items if _fits(item, None if model else category, model, status))
+        items = tuple(self._placed(item) for item in fitting)
         return replace(found, items=items)
 
     async def download(
@@ -265,6 +267,21 @@ class Client:
         await self._downloads.aclose()
 
     # ------------------------------------------------------------ the way there
+
+    def _placed(self, reply: Reply) -> Reply:
+        """The reply with addresses that can be asked for: `/files/1.png` is at the API's host. The key never goes there."""
+        url, thumbnail_url = (self._address(told) for told in (reply.url, reply.thumbnail_url))
+        if (url, thumbnail_url) == (reply.url, reply.thumbnail_url):
+            return reply
+        return replace(reply, url=url, thumbnail_url=thumbnail_url)
+
+    def _address(self, told: str | None) -> str | None:
+        if told is None or not told.startswith("/"):
+            return told
+        try:
+            return urljoin(self._line.base_url, told)
+        except ValueError:
+            return told
 
     async def _get(self, path: str) -> Any:
         return await self._ask(wire.Request(method="GET", path=path))

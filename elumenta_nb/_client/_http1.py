@@ -123,6 +123,7 @@ class _Speech:
         self.ended = False
         self._keeps = False
         self._to_the_end = False  # of the connection
+        self._left: int | None = None  # bytes of the body that are still to come, where llhttp does not count them
         self._unsaid = 0
         self._broken = ""
         self._parser = httptools.HttpResponseParser(self)
@@ -180,14 +181,24 @@ class _Speech:
             return
         told = {name.lower(): value.strip().lower() for name, value in self.fields}
         self._to_the_end = status not in (204, 304) and not told.keys() & {b"content-length", b"transfer-encoding"}
-        if told.get(b"transfer-encoding", b"chunked") != b"chunked":
+        codings = [value.strip().lower() for name, value in self.fields if name.lower() == b"transfer-encoding"]
+        if codings == [b"identity"]:  # none, as HTTP/1.1 once said it; llhttp then reads to the end of the connection
+            length = told.get(b"content-length", b"")
+            self._left = int(length) if length.isdigit() else None
+            self._to_the_end, self.ended = self._left is None, self._left == 0
+        elif codings and codings[-1] != b"chunked":
             self._broken = "the answer has an unknown transfer encoding"
             return
-        self.status, self._keeps = status, self._parser.should_keep_alive()
+        self.status, self._keeps = status, self._parser.should_keep_alive() and codings != [b"identity"]
 
     def on_body(self, body: bytes) -> None:
-        if self.status and not self.ended:
-            self.pieces.append(body)
+        if not self.status or self.ended:
+            return
+        if self._left is not None:
+            body = body[: self._left]
+            self._left -= len(body)
+            self.ended = not self._left
+        self.pieces.append(body)
 
     def on_message_complete(self) -> None:
         if self.status:

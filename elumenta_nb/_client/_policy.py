@@ -38,6 +38,10 @@ _FIRST_PAUSE_S: Final = 0.5
 # Redirects by which the server says that it has not acted on the request (RFC 9110, 15.4). After 302 and 303 it may have.
 _NOT_ACTED_ON: Final = frozenset({301, 307, 308})
 
+# What the server, or a gateway before it, says without having acted. Another 4xx (408, 409, 425, 499) may come from a
+# gateway that no longer waited for a server which did.
+_NOT_DONE: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429})
+
 Words = Callable[[], str]
 
 
@@ -122,7 +126,7 @@ def judge(status: int, said: ServerSaid, *, paid: bool, now: float, location: st
             status=status,
         )
         return Setback(error=error)
-    settled = 400 <= status < 500 or said.documented
+    settled = status in _NOT_DONE or said.documented or (not paid and 400 <= status < 500)
     row = _ROWS.get(status, _ROWS[400]) if settled else _OPEN
     facts: dict[str, Any] = {
         "spent": "no" if settled or not paid else "maybe",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import quote
 
 from elumenta_nb._values import MAX_TOKENS
 
@@ -31,10 +32,12 @@ __all__ = [
 T = TypeVar("T")
 Generation = Literal["completed", "pending", "failed"]
 
-_WHOLE: Final = re.compile(r"\s*[+]?\d{1,19}\s*", re.ASCII)
+_WHOLE: Final = re.compile(r"\s*[+]?\d{1,19}(\.0{1,18})?\s*", re.ASCII)
 _DECIMAL: Final = re.compile(r"\s*-?\d{1,18}(\.\d{1,18})?\s*", re.ASCII)
 _LONGEST_ID: Final = 200
 _LONGEST_URL: Final = 8192
+_HOST: Final = re.compile(r"([a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE | re.ASCII)
+_IN_URL: Final = "!#$%&'()*+,/:;=?@[]~"
 _BIGGEST_ID: Final = 2**63
 # Only the first of each is documented. A word that is not here is "not told": the job is asked again.
 _STATUSES: Final[Mapping[str, Generation]] = {
@@ -121,15 +124,23 @@ def identity_of(source: Mapping[str, Any], *names: str) -> int | str | None:
     return next((found for name in names if (found := identity(source.get(name))) is not None), None)
 
 
-def url(value: Any) -> str | None:
-    """An address without spaces or control characters; of a list the first."""
-    if isinstance(value, list) and value:
-        value = value[0]
+def url(value: Any, levels: int = 3) -> str | None:
+    """An address without control characters, of an object the `url`, of a list the first.
+
+    What may not stand in an address, as a space, is written as it must be (`%20`); a host is left as it is.
+    """
+    if levels and isinstance(value, list):
+        return next((found for item in value[:100] if (found := url(item, levels - 1)) is not None), None)
+    if levels and isinstance(value, Mapping):
+        return url(value.get("url"), levels - 1)
     if not isinstance(value, str):
         return None
-    found = value.strip()
-    fits = 0 < len(found) <= _LONGEST_URL and found.isprintable() and " " not in found
-    return clean_text(found) if fits else None
+    found = clean_text(value.strip())
+    if not 0 < len(found) <= _LONGEST_URL or not found.isprintable():
+        return None
+    host = _HOST.match(found)
+    start = host.end() if host else 0
+    return None if " " in found[:start] else found[:start] + quote(found[start:], safe=_IN_URL)
 
 
 def status(value: Any) -> Generation | None:
@@ -156,5 +167,5 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, float):
         return int(value) if math.isfinite(value) and value == int(value) else None
     if isinstance(value, str) and _WHOLE.fullmatch(value):
-        return int(value)
+        return int(value.partition(".")[0])
     return None

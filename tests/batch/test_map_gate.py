@@ -104,6 +104,32 @@ def test_the_last_requests_of_the_hour_are_not_overrun_and_the_reset_is_waited_f
     assert asyncio.run(play()) == (3, 0, 1801.0, 8)
 
 
+@pytest.mark.parametrize("resets_at", [9_999_999_999.0, 1000.0 + 7200])
+def test_a_reset_farther_than_an_hour_can_be_is_waited_for_an_hour_and_then_one_call_asks(resets_at):
+    async def play():
+        told = SimpleNamespace(limits=Limits(hour=100, hour_left=0, resets_at=datetime.fromtimestamp(resets_at, UTC)))
+        clock = Clock()
+        gate = Gate(8, limits=lambda: told.limits, clock=clock, wall=clock)
+        none, waits = await entered(gate), gate.waits_s
+        clock.now += waits
+        asking = await entered(gate)
+        told.limits = Limits(hour=100, hour_left=100, resets_at=told.limits.resets_at)  # the answer to it
+        return none, waits, asking, asking + await entered(gate)
+
+    assert asyncio.run(play()) == (0, 3660.0, 1, 8)
+
+
+def test_a_refusal_that_names_a_moment_beyond_a_day_is_waited_for_a_day():
+    async def play():
+        gate, clock = gate_of(4)
+        gate.refused(10**9)
+        waits = gate.waits_s
+        clock.now += waits
+        return waits, gate.try_enter()
+
+    assert asyncio.run(play()) == (86460.0, True)
+
+
 def test_who_waits_is_let_in_when_somebody_leaves_and_sent_away_when_it_closes():
     async def play():
         gate, _clock = gate_of(1)

@@ -29,6 +29,8 @@ GOOD = {
     + chunks(BODY, end=b"0\r\nx-sum: 1\r\n\r\n"),
     "chunks rather than a length": b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n"
     + chunks(BODY),
+    "no encoding, by its name": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Identity\r\n" + LENGTH + b"\r\n" + BODY,
+    "no encoding, to the end": b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\n" + BODY,
     "news before it": b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY,
 }
 BAD = {
@@ -39,6 +41,14 @@ BAD = {
     "two lengths": b"HTTP/1.1 200 OK\r\n" + LENGTH + b"content-length: 3\r\n\r\n" + BODY,
     "a length that is none": b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n" + BODY,
     "an unknown encoding": b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n" + chunks(BODY),
+    "two encodings that contradict": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: identity\r\n"
+    + LENGTH
+    + b"\r\n"
+    + BODY,
+    "less than the length, and no encoding": b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n"
+    + LENGTH
+    + b"\r\n"
+    + BODY[:-3],
     "a chunk without a size": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n" + BODY,
     "a chunk longer than it says": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n"
     + BODY
@@ -80,6 +90,18 @@ def test_a_connection_that_said_more_than_was_asked_is_not_used_again():
     ran = play(raw(more, close=False), reply(DONE), do=twice)
 
     assert ran.value.text == "Hello"
+    assert ran.server.connections == 2
+
+
+def test_an_answer_of_no_encoding_ends_where_its_length_says_and_its_connection_with_it():
+    sent = b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n" + LENGTH + b"\r\n" + BODY
+
+    async def twice(client):
+        return [(await client.create(TEXT, Told())).text for _ in range(2)]
+
+    ran = play(raw(sent, close=False), reply(DONE), do=twice)
+
+    assert ran.value == ["Hello", "Hello"]
     assert ran.server.connections == 2
 
 

@@ -26,7 +26,6 @@ END_B = {"type": "generation_end", "id": 18473, "tokens_used": 3, "balance_remai
         (START, ONE, TWO, {"type": "generation_end", "tokens_spent": 3}),
         (ONE, TWO, END),
         (START, ONE, TWO, END, {"type": "error", "message": "late"}),
-        (START, ONE, TWO, {"type": "error", "message": "early"}, END),
         (START, ONE, "not json", TWO, {"type": "new_event"}, END),
         (START, START, ONE, TWO, END, ONE),
     ],
@@ -114,6 +113,31 @@ def test_an_error_event_is_a_failure_that_is_not_charged(script):
     assert (ran.error.spent, ran.error.tokens, str(ran.error)) == ("no", 0, "content policy")
     assert ran.error.partial == ("Hel" if len(script) == 3 else "")
     assert len(ran.server.seen) == 1
+
+
+@pytest.mark.parametrize("end", [END, END_B, {"type": "generation_end", "tokens_spent": 3}], ids=["a", "b", "no id"])
+def test_an_error_before_an_end_that_tells_a_charge_is_a_failure_that_was_charged(end):
+    """Its text was cut: it is no result, and must not be kept as one."""
+    ran = play(events(START, ONE, {"type": "error", "message": "content policy"}, end, "[DONE]"), call=STREAM)
+
+    assert type(ran.error) is e.GenerationFailed
+    assert (ran.error.spent, ran.error.tokens, str(ran.error)) == ("yes", 3, "content policy")
+    assert (ran.error.partial, ran.error.generation_id) == ("Hel", 18473)
+    assert (len(ran.server.seen), ran.told.ids) == (1, [18473])
+
+
+@pytest.mark.parametrize("charge", [{}, {"tokens_spent": 0}, {"tokens_spent": "many"}])
+def test_an_error_before_an_end_without_a_charge_leaves_the_id_to_ask_by(charge):
+    ran = play(events(START, ONE, {"type": "error", "message": "x"}, {"type": "generation_end", **charge}), call=STREAM)
+
+    assert type(ran.error) is e.GenerationFailed
+    assert (ran.error.spent, ran.error.tokens, ran.error.generation_id) == ("no", 0, 18473)
+
+
+def test_an_error_event_alone_leaves_the_id_to_ask_by():
+    ran = play(events(START, ONE, {"type": "error", "message": "the gateway lost the client"}), call=STREAM)
+
+    assert (ran.error.spent, ran.error.generation_id, ran.error.partial) == ("no", 18473, "Hel")
 
 
 def test_after_the_end_the_server_may_be_slow_to_close_and_we_do_not_wait():

@@ -80,6 +80,10 @@ def test_an_alias_of_the_wrong_type_gives_way_to_one_that_fits():
         (10**9, 10**9),
         ("13", 13),
         (13.0, 13),
+        ("13.0", 13),
+        (" 13.00 ", 13),
+        ("13.", None),
+        ("13.05", None),
         (True, None),
         (False, None),
         (13.5, None),
@@ -118,6 +122,35 @@ def test_a_charge_is_a_whole_number_from_0_to_a_billion_or_it_is_missing(given, 
 )
 def test_an_id_is_kept_as_it_came_or_is_missing(given, read):
     assert read_reply({"id": given}).id == read
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("https://s/my file.png", "https://s/my%20file.png"),
+        ("https://s/a%20b.png?x=a b&sig=a%2Fb+c==", "https://s/a%20b.png?x=a%20b&sig=a%2Fb+c=="),
+        ("https://s/кот.png", "https://s/%D0%BA%D0%BE%D1%82.png"),
+        ("https://файлы.рф/кот", "https://файлы.рф/%D0%BA%D0%BE%D1%82"),
+        ('https://s/a"b<c>\\d', "https://s/a%22b%3Cc%3E%5Cd"),
+        (" https://s/x\n", "https://s/x"),
+        ([{"url": "https://s/x"}], "https://s/x"),
+        ({"url": "https://s/x"}, "https://s/x"),
+        ([None, "https://s/x"], "https://s/x"),
+        ("/files/my x.png", "/files/my%20x.png"),
+        ("//s/x.png", "//s/x.png"),
+        ("https://s .example/x", None),
+        ("https://s/a\nb", None),
+        ("https://s/a\x00b", None),
+        ("https://s/a\u200bb", None),
+        ("https://s/" + "x" * 9000, None),
+        ([[[[["https://s/x"]]]]], None),
+        ({"x": 1}, None),
+        ([], None),
+        ("", None),
+    ],
+)
+def test_an_address_is_read_as_it_was_meant_and_never_with_a_control_character(given, read):
+    assert read_reply({"id": 1, "status": "completed", "result_url": given}).url == read
 
 
 def test_an_odd_metadata_never_costs_the_id_and_the_charge():
