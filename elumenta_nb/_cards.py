@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ._language import day, gettext as _, number, tokens
+from ._language import day, gettext as _, ngettext, number, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ._answers import Chat
     from ._catalog import Resolved
+    from ._ledger import BudgetState
     from ._result import Result
     from ._session import Status
-    from ._values import Balance, Limits, Message, Quote
+    from ._values import Balance, Limits, Message, Origin, Quote
 
 __all__ = [
     "Card",
@@ -27,9 +29,12 @@ __all__ = [
     "price",
     "recovered",
     "said",
+    "spent",
     "status",
     "tags",
 ]
+
+_ROWS: Final = 20  # of calls that a table shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def plans(frame: Any, wanted: int | None) -> Tables:
         rows = tuple(
             (row.name, int(row.tokens), int(row.rubles), _per_token(row), int(row.left)) for row in _rows(mixes)
         )
-        title = _("{tokens} a month, the cheapest first").format(tokens=tokens(wanted))
+        title = _("{tokens} a month with API access, the cheapest first").format(tokens=tokens(wanted))
         tables.append((title, (_("Mix"), _("Tokens"), "₽", price, _("Left over")), rows))
     rows = tuple(
         (
@@ -110,6 +115,51 @@ def plans(frame: Any, wanted: int | None) -> Tables:
     return Tables(tuple(tables), hint, frame)
 
 
+def spent(frame: Any) -> Any:
+    """The same frame; as it is, it shows the columns that matter and the total, and changed it shows itself as ever."""
+    columns = list(frame.columns)
+    whole: Any = weakref.ref(frame)
+
+    def bundle(**_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        from ._render import table
+
+        now = whole()
+        if list(now.columns) != columns:
+            return {"text/plain": repr(now), "text/html": now._repr_html_()}, {}
+        names = (_("Call"), _("When"), _("Cell"), _("Model"), _("Status"), _("Tokens"), _("Held"), _("Saved"))
+        costs = dict(zip(now["id"], now["tokens"], strict=True))
+        rows = [
+            (
+                str(row.id),
+                f"{row.started_at:%Y-%m-%d %H:%M}",
+                " · ".join(_said_of(word) for word in (row.label, row.notebook) if word) or row.source,
+                row.model,
+                row.status,
+                int(row.tokens),
+                int(row.held),
+                int(costs.get(row.restored_from, 0)) if row.reused else 0,
+            )
+            for row in _rows(now.tail(_ROWS))
+        ]
+        total = _("Total: {calls}, {tokens}, {held} held").format(
+            calls=ngettext("{n} call", "{n} calls", len(now)),
+            tokens=tokens(int(now["tokens"].sum())),
+            held=number(int(now["held"].sum())),
+        )
+        less = " " + _("The last {n} are shown.").format(n=number(_ROWS)) if len(now) > _ROWS else ""
+        hint = _("All columns: el.spend(); by cell or model: %elumenta spend --by cell")
+        return table(names, rows, title=total + "." + less, hint=hint)
+
+    object.__setattr__(frame, "_repr_mimebundle_", bundle)  # of this object, not its type: it is a plain DataFrame
+    return frame
+
+
+def _said_of(word: str) -> str:
+    from ._spend import shown
+
+    return shown(word)
+
+
 def _rows(frame: Any) -> Iterable[Any]:
     return cast("Iterable[Any]", frame.itertuples())
 
@@ -119,8 +169,8 @@ def _per_token(row: Any) -> str:
     return "–" if value is None or value != value else number(value, 2)  # noqa: PLR0124 - a missing value is not itself
 
 
-def status(told: Status) -> Card:
-    """The card of `%elumenta` alone."""
+def status(told: Status, origin: Origin) -> Card:
+    """The card of `%elumenta` alone, said at `origin`."""
     rows = [
         (_("Mode"), f"{_MODES[told.mode]()} · {told.base_url}" if told.mode != "only" else _MODES[told.mode]()),
         (_("Key"), told.key),
@@ -128,15 +178,7 @@ def status(told: Status) -> Card:
     if told.balance is not None:
         rows += _balance_rows(told.balance)
     rows += _limit_rows(told.limits)
-    rows += [
-        (
-            _("Budget, {name}").format(name=budget.name),
-            _("{used} of {limit} spent, {held} held").format(
-                used=number(budget.spent), limit=number(budget.limit), held=number(budget.held)
-            ),
-        )
-        for budget in told.budgets
-    ]
+    rows += _budget_rows(told.budgets, origin)
     if told.open_calls:
         rows.append(
             (
@@ -147,6 +189,31 @@ def status(told: Status) -> Card:
             )
         )
     return Card("Elumenta", tuple(rows), _("What can be said: %elumenta help"))
+
+
+def _budget_rows(budgets: Iterable[BudgetState], origin: Origin) -> list[tuple[str, str]]:
+    """Those that count here first; finished ones of maps and of other kernels, which pile up, as one line each."""
+    shown: list[tuple[tuple[bool, bool], str, str]] = []
+    finished: dict[str, list[BudgetState]] = {"map": [], "kernel": []}
+    for budget in budgets:
+        is_own = budget.target == {"notebook": origin.notebook, "kernel": origin.kernel}.get(budget.per, "")
+        if budget.per in finished and not is_own and not budget.held:
+            finished[budget.per].append(budget)
+        else:
+            name = _("Budget, {name}").format(name=budget.name_at(origin))
+            shown.append(((not is_own, budget.per != "notebook"), name, _used([budget])))
+    rows = [(name, used) for _order, name, used in sorted(shown, key=lambda row: row[0])]
+    if of_maps := finished["map"]:
+        rows.append((ngettext("{n} budget of a map", "{n} budgets of maps", len(of_maps)), _used(of_maps)))
+    if of_kernels := finished["kernel"]:
+        name = ngettext("{n} budget of another kernel", "{n} budgets of other kernels", len(of_kernels))
+        rows.append((name, _used(of_kernels)))
+    return rows
+
+
+def _used(budgets: Sequence[BudgetState]) -> str:
+    spent, limit, held = (number(sum(figures)) for figures in zip(*((b.spent, b.limit, b.held) for b in budgets), strict=True))  # fmt: skip
+    return _("{used} of {limit} spent, {held} held").format(used=spent, limit=limit, held=held)
 
 
 _MODES = {

@@ -5,13 +5,14 @@ A function takes the desk (session and shell) and the line, calls the session, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from . import _cards, _receipt
 from ._asks import ask_of
+from ._buying import KERNEL
 from ._catalog import catalog, closest
 from ._doctor import without_session
 from ._errors import BadParam, ConfigError, ElumentaError
@@ -87,7 +88,12 @@ def perform(verb: Verb, line: Line, session: Callable[[], Session], shell: Place
 
 
 def status(desk: Desk) -> Card:
-    return _cards.status(desk.session.status())
+    return _cards.status(desk.session.status(), _here(desk))
+
+
+def _here(desk: Desk) -> Origin:
+    """Where a verb was said, as budgets know it."""
+    return replace(desk.shell.origin(), kernel=KERNEL)
 
 
 def _balance(desk: Desk, _line: Line) -> Card:
@@ -109,7 +115,7 @@ def _price(desk: Desk, line: Line) -> Any:
         raise BadParam(_("The price of which model?"), hint="%elumenta price dall-e-3 --quality hd --count 3")
     ask = ask_of(line, None, desk.shell.namespace)
     quote, total = desk.session.price(ask)
-    return _cards.price(desk.session.resolve(ask), quote, total, ask.count)
+    return _cards.price(desk.session.resolve(ask), quote, total, ask.count, desk.session.mode)
 
 
 def _plans(desk: Desk, line: Line) -> Any:
@@ -118,7 +124,8 @@ def _plans(desk: Desk, line: Line) -> Any:
 
 
 def _spend(desk: Desk, line: Line) -> Any:
-    return desk.session.spend(by=line["by"], since=line["since"])
+    frame = desk.session.spend(by=line["by"], since=line["since"])
+    return frame if line["by"] else _cards.spent(frame)
 
 
 def _budget(desk: Desk, line: Line) -> Any:
@@ -128,7 +135,14 @@ def _budget(desk: Desk, line: Line) -> Any:
         raise BadParam(_("Set a budget or clear it, not both at once."))
     if limit is not None or line["clear"]:
         desk.session.budget(limit, **scope, origin=desk.shell.origin())
-    return desk.session.budgets()
+    frame = desk.session.budgets()
+    if limit is None:
+        return frame
+    origin = _here(desk)
+    target = {"notebook": origin.notebook, "kernel": origin.kernel}.get(scope["per"], "")
+    facts = {**scope, "target": target, "user": scope["user"] or "", "tag": scope["tag"] or ""}
+    is_set = (frame[list(facts)] == list(facts.values())).all(axis=1)
+    return frame.loc[is_set.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
 
 
 def _jobs(desk: Desk, line: Line) -> Any:

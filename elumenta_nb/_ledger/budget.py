@@ -252,8 +252,7 @@ def _shifted(end: datetime, months: int) -> datetime:
 
 def exceeded(bucket: Bucket, ask: int) -> BudgetExceeded:
     state = bucket.state()
-    enough = -(-(state.used + ask) // 100) * 100
-    hint = [state.to_raise(enough)]
+    hint = [state.to_raise(state.used + ask)]
     if state.held:
         hint.append(_("{tokens} held by open calls: %elumenta jobs").format(tokens=tokens(state.held)))
     message = _("The budget ({name}) is {limit}: {spent} spent, {held} held, and this asks for {asked}.").format(

@@ -5,6 +5,7 @@ Tokens are Elumenta tokens; times are integer microseconds UTC (`_us`) inside an
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from elumenta_nb._language import gettext as _
 from elumenta_nb._values import Origin, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = [
     "STATUSES",
@@ -43,6 +44,7 @@ Per = Literal["kernel", "notebook", "day", "month", "map"]  # a map sets its own
 GenerationId = int | str
 
 WARN_AT: Final = 0.8  # of a budget's limit
+_FOLDER_HASH: Final = re.compile(r"@[0-9a-f]{6}$")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -278,12 +280,32 @@ class BudgetState:
         )
         return _("To raise it: {line}").format(line=f"%elumenta budget {limit}{words}")
 
+    def counts_at(self, origin: Origin, tags: Collection[str] = ()) -> bool:
+        """Whether a call from there, so tagged, is of this budget."""
+        own = {"notebook": origin.notebook, "kernel": origin.kernel, "map": origin.map_id}
+        return (
+            self.target == own.get(self.per, "")
+            and self.user in {"", origin.user}
+            and (not self.tag or self.tag in origin.tags or self.tag in tags)
+        )
+
     @property
     def name(self) -> str:
-        """How a receipt calls it: ``this notebook``, ``today, tag demo``."""
+        """How a receipt of a call that it covers calls it: ``this notebook``, ``today, tag demo``."""
+        return self._called(_("this notebook"), _("this kernel"))
+
+    def name_at(self, origin: Origin) -> str:
+        """How it is called there: another notebook's by its file."""
+        file = _FOLDER_HASH.sub("", self.target)
+        return self._called(
+            _("this notebook") if self.target == origin.notebook else file or _("no notebook"),
+            _("this kernel") if self.target == origin.kernel else _("another kernel"),
+        )
+
+    def _called(self, notebook: str, kernel: str) -> str:
         words = {
-            "kernel": _("this kernel"),
-            "notebook": _("this notebook"),
+            "kernel": kernel,
+            "notebook": notebook,
             "day": _("today"),
             "month": _("this month"),
             "map": _("map {name}").format(name=self.scope),

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import html
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from elumenta_nb import _errors
 from elumenta_nb._catalog import catalog
 from elumenta_nb._language import date as _date, day, gettext as _, ngettext, number, tokens
 from elumenta_nb._markdown import plain
@@ -46,6 +48,7 @@ _TILE: Final = (
 )
 _BIG: Final = "font-size:22px;font-weight:bold;line-height:1.3;white-space:nowrap"
 _SHORT: Final = 14  # letters that stay on one line: a day, a name
+_WHY: Final = 80  # letters of a reason
 _ROWS: Final = 40  # of a table; the frame has them all
 
 
@@ -237,11 +240,21 @@ def uncharged(board: Board) -> str:
     """What failed or was stopped before it was sent: 0 tokens, and why."""
     words = {"failed": _("failed"), "cancelled": _("stopped before it was sent")}
     rows = [
-        [day(row.started_at), row.model, row.quoted, where(row), row.error[:60] or words.get(row.status, row.status)]
+        [day(row.started_at), row.model, row.quoted, where(row), _why(row) or words.get(row.status, row.status)]
         for row in board.uncharged
     ]
     columns = [_("Day"), _("Model"), _("Price"), _("Cell"), _("Why")]
     return table(columns, rows) if rows else _said(_("No call failed here."))
+
+
+def _why(row: Entry) -> str:
+    """The reason alone, whole words of it: that it failed and was not charged stands above the table."""
+    name, _colon, rest = row.error.partition(": ")
+    said = rest if hasattr(_errors, name) else row.error
+    before = {_("{model} failed, not charged: {why}"), "{model} failed, not charged: {why}"}
+    for form in before:  # in the language of the call, or of now
+        said = said.removeprefix(form.format(model=row.model, why=""))
+    return textwrap.shorten(plain(said), _WHY, placeholder="…")
 
 
 def ends(board: Board) -> str:
@@ -259,7 +272,9 @@ def advised(board: Board) -> str:
     if found.mix is None:
         said = _("No advice on a plan yet: it needs a week with spend.")
     else:
-        said = _("A month like this takes {tokens}: the cheapest is {mix} for {rubles} ₽ ({left} left over).").format(
+        said = _(
+            "A month like this takes {tokens}: the cheapest with API access is {mix} for {rubles} ₽ ({left} left over)."
+        ).format(
             tokens=tokens(found.monthly),
             mix=found.mix.name,
             rubles=number(found.mix.rubles),

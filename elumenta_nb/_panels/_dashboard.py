@@ -10,12 +10,14 @@ import base64
 import threading
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets as widgets
 
-from elumenta_nb import _spend as spend
+from elumenta_nb import _spend as spend, _surroundings
+from elumenta_nb._buying import KERNEL
 from elumenta_nb._catalog import catalog
 from elumenta_nb._errors import ElumentaError
 from elumenta_nb._language import gettext as _, number, tokens
@@ -132,10 +134,16 @@ class Dashboard:
         )
 
     def _budget(self) -> BudgetState | None:
-        """The budget that is fullest."""
-        states = self._session.ledger().budgets(api=self._api)
-        states = [state for state in states if self._api is not None or state.api != "sandbox"]
-        return max(states, key=lambda state: state.used / max(state.limit, 1), default=None)
+        """The budget that counts here: this notebook's, else the kernel's, the day's, the month's; of equals the fullest."""
+        ledger, tags = self._session.ledger(), self._session.tags
+        here = replace(self._shell.origin() if self._shell else _surroundings.origin(), kernel=KERNEL)
+        states = [
+            state
+            for state in ledger.budgets(api=self._api, account=self.filters["account"].value[0])
+            if (self._api is not None or state.api != "sandbox") and state.counts_at(here, tags)
+        ]
+        order = ("notebook", "kernel", "day", "month", "map")
+        return min(states, key=lambda state: (order.index(state.per), -state.used / max(state.limit, 1)), default=None)
 
     def _thumb(self, row: Entry) -> bytes:
         """A small picture of a result whose files are here."""

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from elumenta_nb import _surroundings
 from elumenta_nb._errors import BadParam, ConfirmPrice, ElumentaError, PriceAboveMax
-from elumenta_nb._language import gettext as _, tokens
+from elumenta_nb._language import gettext as _, number, tokens
 from elumenta_nb._markdown import plain
 from elumenta_nb._render import receipt
 
@@ -64,6 +64,7 @@ class Panel:
         self._later = Latest(self._stage, STILL_S)
         self._said: tuple[str, ...] = ()  # what the status says, for the still picture
         self._pending: int | None = None  # the price the second button names
+        self._is_faulty = False  # what is said is what the form lacks
         self._prompt, self._count = "", 1  # of what is being bought
         self.purchase = Purchase(session, self._origin)
         self._build()
@@ -160,6 +161,8 @@ class Panel:
             return
         if self._pending is not None and (self.line.price is None or self.line.price.high != self._pending):
             self._withdraw()
+        if self._is_faulty and self._is_whole():
+            self._say("", "")
         value = source_box(self.source)
         if self.cell.value != value:
             self.cell.value = value
@@ -190,6 +193,7 @@ class Panel:
         """Generate."""
         price = self.line.price
         if self.line.is_dear and price is not None and not self.purchase.is_busy:
+            self._checked()
             self._pending = price.high
             self.consent.description = _("Yes, spend {tokens}").format(tokens=tokens(price.high))
             self._show(self.consent, is_there=True)
@@ -197,10 +201,20 @@ class Panel:
             self._say(
                 "warn",
                 _("This costs {price}.").format(price=price),
+                *self._overrun(price.high),
                 _("Above {limit} a second yes is asked for. Nothing is sent yet.").format(limit=limit),
             )
             return
         self._buy()
+
+    def _overrun(self, high: int) -> list[str]:
+        """The budgets it would not fit in, as far as the panel knows: the ledger decides."""
+        return [
+            _("budget {used} of {limit}").format(used=number(used), limit=number(limit))
+            + f" ({name}) – {_('would be overrun')}"
+            for used, limit, name in self.line.purse.budgets
+            if used + high > limit
+        ]
 
     def _consented(self) -> None:
         """Yes, spend that much."""
@@ -215,7 +229,7 @@ class Panel:
         except BaseException:
             self.purchase.end()
             raise
-        self._pending = None
+        self._pending, self._is_faulty = None, False
         self._prompt, self._count = ask.prompt or "", ask.count
         self.generate.disabled = True
         self._show(self.consent, is_there=False)
@@ -230,6 +244,13 @@ class Panel:
             raise BadParam(_("The price is not known yet, so nothing is sent."))
         self.form.check()
         return self.ask(), self.line.price.high
+
+    def _is_whole(self) -> bool:
+        try:
+            self._checked()
+        except BadParam:
+            return False
+        return True
 
     def _stop(self) -> None:
         self.stop.disabled = True
@@ -301,8 +322,10 @@ class Panel:
         if not self.purchase.is_busy:
             self.generate.disabled = self.line.price is None
         self._say(*explained(error))
+        self._is_faulty = isinstance(error, BadParam)
 
     def _say(self, kind: str, title: str, *lines: str) -> None:
+        self._is_faulty = False
         self._said = (title, *lines) if title else ()
         self.status.value = notice(kind, title, lines) if title else ""
 

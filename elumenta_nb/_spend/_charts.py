@@ -67,7 +67,7 @@ _offline = False
 def stacked(table: pd.DataFrame) -> Spec:
     """Bars over time, stacked by the columns of `over_time`; the smallest of many series are drawn as one."""
     names = [str(name) for name in table.columns]
-    kept = names if len(names) <= MOST_SERIES + 1 else names[:MOST_SERIES]
+    kept = names if len(names) <= MOST_SERIES else names[:MOST_SERIES]  # no colour twice
     rest = _("other")
     drawn = [*kept, rest] if len(kept) < len(names) else kept
     starts = list(table.index)

@@ -71,7 +71,7 @@ def test_the_error_says_how_to_raise_it_and_what_is_held(ledger):
     error = refusal(ledger)
     assert "180 spent, 13 held, and this asks for 13" in str(error)
     assert "200 tokens" in str(error)
-    assert "%elumenta budget 300 --per month --user anna --tag demo" in error.hint
+    assert "%elumenta budget 206 --per month --user anna --tag demo" in error.hint, "exactly what is needed"
     assert "13 tokens held by open calls: %elumenta jobs" in error.hint
     assert error.budget == "this month, user anna, tag demo"
     assert "jobs" not in refusal(ledger, held=10**6, origin=replace(HERE, tags=("demo",))).hint.splitlines()[0]
@@ -259,3 +259,21 @@ def test_what_was_spent_elsewhere_is_no_matter_of_a_budget(ledger):
     ledger.adopt([item])
     assert ledger.budgets()[0].spent == 0
     reserve(ledger)
+
+
+def test_what_the_refusal_advises_is_exactly_enough(ledger):
+    budget(ledger, 40)
+    spend(ledger, 28)
+    assert "%elumenta budget 41 " in refusal(ledger).hint
+    budget(ledger, 41)
+    reserve(ledger)
+
+
+def test_a_budget_is_this_notebook_s_only_there(ledger):
+    state = budget(ledger, 40)
+    elsewhere = replace(HERE, notebook="b.ipynb@0a1b2c", kernel="k2")
+    assert (state.name_at(HERE), state.name_at(elsewhere)) == ("this notebook", "story.ipynb-1a2b")
+    assert budget(ledger, 9, origin=elsewhere).name_at(HERE) == "b.ipynb", "without the hash of its folder"
+    assert budget(ledger, 9, per="kernel").name_at(elsewhere) == "another kernel"
+    assert state.counts_at(HERE)
+    assert not state.counts_at(elsewhere)

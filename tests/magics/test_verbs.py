@@ -2,13 +2,16 @@
 
 import getpass
 
+import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from elumenta_nb._answers import Chat
 from elumenta_nb._catalog import catalog
 from elumenta_nb._errors import BadParam, ConfigError, NoKey
 from elumenta_nb._magics import ElumentaMagics
 from elumenta_nb._session import current
+from elumenta_nb._values import Origin
 from elumenta_nb._verbs import VERBS
 
 
@@ -209,12 +212,55 @@ def test_a_budget_is_set_kept_and_cleared(real, refused):
     assert len(real("%elumenta budget --clear")) == 0
 
 
+def test_the_card_calls_a_budget_this_notebook_only_here_and_this_one_comes_first(real):
+    for name in ("first.ipynb", "second.ipynb"):
+        current().budget(30, origin=Origin(notebook=f"{name}@0a1b2c"))
+    current().budget(7, per="day")
+    real("%elumenta budget 40")
+    ledger = current().ledger()
+    for n in range(4):
+        place = Origin(source="batch", map_id=f"m{n}")
+        ledger.set_budget(
+            10, per="map", account=current().account_name(), api="sandbox", origin=place, title=f"map {n}"
+        )
+    card = dict(real("%elumenta").facts)
+    names = [name for name in card if "udget" in name]
+
+    assert names[:2] == ["Budget, this notebook", "Budget, today"]
+    assert names[2:] == ["Budget, first.ipynb", "Budget, second.ipynb", "4 budgets of maps"]
+    assert card["4 budgets of maps"] == "0 of 40 spent, 0 held"
+    assert card["Budget, this notebook"] == "0 of 40 spent, 0 held"
+
+
+def test_a_budget_that_was_set_is_answered_first(real):
+    real("%elumenta budget 3 --per day")
+    real("%elumenta budget 4 --tag demo")
+    assert real("%elumenta budget 5")["limit"].tolist() == [5, 3, 4]
+    assert real("%elumenta budget 6 --tag demo")["limit"].tolist() == [6, 3, 5]
+
+
+def test_spend_shows_what_matters_and_is_the_whole_frame(real):
+    real("%%elumenta text gpt-5 --tag demo\nhello\n")
+    real("%%elumenta text gpt-5 --tag demo\nhello\n")
+    frame = real("%elumenta spend")
+
+    pd.testing.assert_frame_equal(frame, current().spend())
+    assert type(frame) is pd.DataFrame
+    data = DisplayFormatter().format(frame)[0]
+    assert "gpt-5" in data["text/html"]
+    assert "Total: 2 calls, 2 tokens, 0 held" in data["text/plain"]
+    assert "host" not in data["text/html"]
+    frame["mine"] = 1
+    assert "mine" in DisplayFormatter().format(frame)[0]["text/html"]
+    assert "started_at" in DisplayFormatter().format(frame.head())[0]["text/html"]
+
+
 def test_plans_and_config_are_tables(real):
     shown = plain(real("%elumenta plans"))
     assert "VIP ← yours" in shown
     assert "1,690" in shown
     mixes = real("%elumenta plans 2500")
-    assert "2,500 tokens a month" in plain(mixes)
+    assert "2,500 tokens a month with API access, the cheapest first" in plain(mixes)
     assert mixes.frame.loc[0, "name"] == "Elite"
     frame = real("%elumenta config")
     assert frame.loc["mode", "value"] == "sandbox"

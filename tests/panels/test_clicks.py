@@ -266,6 +266,30 @@ def test_an_empty_prompt_is_said_before_anything_is_sent(desk):
     assert desk.posts() == 0
 
 
+def test_what_is_missing_is_said_before_a_second_yes_is_offered_and_goes_once_it_is_there(desk):
+    panel = desk.panel("video", "veo-3.1")
+    desk.fill(panel, audio=True)
+    panel.generate.click()
+
+    assert "needs a prompt" in said(panel)
+    assert not is_there(panel.consent)
+
+    panel.form.prompt.value = "a city"
+    assert said(panel) == ""
+    panel.generate.click()
+    assert is_there(panel.consent)
+    assert desk.posts() == 0
+
+
+def test_the_second_yes_says_which_budget_it_would_overrun(desk):
+    desk.session.budget(100, "kernel")
+    panel = desk.panel("video", "veo-3.1")
+    desk.fill(panel, prompt="a city", audio=True)
+    panel.generate.click()
+
+    assert "budget 0 of 100 (this kernel) – would be overrun" in said(panel)
+
+
 def test_a_wrong_value_is_said_beside_the_price_and_at_the_click(desk):
     panel = desk.panel("image", "dall-e-3")
     panel.form.prompt.value = "a cat"

@@ -29,6 +29,9 @@ class Screen:
     def loop(self):
         return None
 
+    def origin(self):
+        return Origin(notebook="here.ipynb@000001")
+
     def show(self, data, metadata=None, *, slot=""):
         self.shown.append((slot, data))
 
@@ -74,6 +77,32 @@ def test_its_tiles_are_what_the_ledger_says(past):
     assert board.balance.tokens == 1500 - figures["tokens"].sum()
     assert board.forecast.ends_on is not None
     assert board.advice.mix.name == "VIP"
+    assert "the cheapest with API access is VIP" in texts(dashboard.widget())
+
+
+def test_the_budget_is_that_of_this_notebook_else_of_the_time(session):
+    def shown():
+        return Dashboard(session, shell=Screen(), spawn=later).board.budget
+
+    session.budget(1, origin=Origin(notebook="other.ipynb@000002"))
+    assert shown() is None
+    session.budget(7, "month")
+    session.budget(6, "day")
+    assert (shown().name, shown().limit) == ("today", 6)
+    session.budget(500, origin=Screen().origin())
+    assert (shown().name, shown().limit) == ("this notebook", 500)
+
+
+def test_the_reason_of_a_failure_is_whole_words_and_says_once_that_it_was_not_charged(session):
+    why = "Provider error: the picture could not be made because the model was overloaded by a great many others"
+    session.sandbox("fail", "next", "1", *why.split())
+    with pytest.raises(el.GenerationFailed):
+        session.generate("dall-e-3", "a cat")
+    page = texts(Dashboard(session, spawn=later).widget())
+
+    assert "Provider error: the picture could not be made" in page
+    assert "GenerationFailed" not in page
+    assert "overloaded…<" in page or "overloaded by…<" in page
 
 
 def test_filters_narrow_every_figure(past):
@@ -223,10 +252,3 @@ def test_a_past_is_written_once_and_taken_from_the_balance(past):
     assert told == {"calls": 255, "tokens": 915, "balance": 585}
     assert past.balance().tokens == 1500 - past.spend()["tokens"].sum() == 585
     assert past.ledger().check() == []
-
-
-def test_a_past_is_not_put_before_real_calls(session):
-    el.generate("gpt-5-nano", "hello")
-    with pytest.raises(el.ConfigError, match="holds calls already"):
-        session.sandbox("past")
-    assert len(session.spend()) == 1

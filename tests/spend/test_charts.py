@@ -50,6 +50,14 @@ def test_many_series_are_drawn_as_eight_and_the_rest(frame):
     assert sum(value["tokens"] for value in values(spec)) == table.to_numpy().sum()
 
 
+@pytest.mark.parametrize("many", [8, 9, 10, 20])
+def test_no_two_series_have_one_colour(many):
+    table = pd.DataFrame({f"m{n}": [30 - n] for n in range(many)}, index=[pd.Timestamp("2026-11-01")], dtype="Int64")
+    scale = spend.stacked(table)["encoding"]["color"]["scale"]
+
+    assert len(set(scale["range"])) == len(scale["range"]) == len(scale["domain"])
+
+
 def test_a_cell_is_called_by_its_label_and_notebook_and_never_by_an_id(frame):
     names = [value["name"] for value in values(frame.elumenta.plot_by("cell").spec)]
 
