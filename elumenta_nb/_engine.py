@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-LEASE_S: Final = 1800  # a hold without news for so long is looked up: longer than any answer is waited for
+LEASE_S: Final = 1260  # a hold without news for so long is looked up: a minute longer than any answer is waited for
 
 
 class Engine:
