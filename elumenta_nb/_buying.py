@@ -94,7 +94,7 @@ class Buying(Wiring):
         params, inputs = read_inputs(resolved, ask.input)
         resolved = with_inputs(replace(resolved, params=params), inputs)
         params = asked_for(params, resolved, ask.shape)
-        prompt = self._prompt(ask, resolved)
+        prompt = self._prompt(ask, resolved, origin)
         self._refuse_key(f"{prompt} {params}")
         origin = replace(origin, kernel=KERNEL, tags=tuple(dict.fromkeys((*self.tags, *origin.tags))))
         call = Call(
@@ -117,12 +117,16 @@ class Buying(Wiring):
             raise key_in_prompt()
 
     @staticmethod
-    def _prompt(ask: Ask, resolved: Resolved) -> str:
+    def _prompt(ask: Ask, resolved: Resolved, origin: Origin) -> str:
         prompt = ask.prompt or ""
         if resolved.prompt == "required" and not prompt.strip():
             raise BadParam(
                 _("{model} needs a prompt, and it is empty.").format(model=resolved.model.slug),
-                hint=_("Write it in the lines below the first one of the cell."),
+                hint=_("Write it in the lines below the first one of the cell.")
+                if origin.source == "magic"
+                else _("Give it beside the model: {line}").format(line=f'el.generate("{resolved.model.slug}", "…")')
+                if origin.source == "python"
+                else "",
             )
         if resolved.prompt == "none" and prompt.strip():
             raise BadParam(_("{model} takes no prompt.").format(model=resolved.model.slug))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from ._books import book_elsewhere, choose, collect, explained, history_frame, jobs_frame, look_again, models_frame
 from ._buying import KERNEL, partly
+from ._catalog import catalog
 from ._config import changed
 from ._doctor import examine
 from ._errors import BadParam, ConfigError, ElumentaError, NoKey
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ._doctor import Report
-    from ._generation import Services
     from ._ledger import BudgetState, Entry
     from ._runtime import View
+    from ._services import Services
     from ._store import Take
     from ._values import Balance, Profile
 
@@ -354,7 +355,8 @@ class Session(Mapping):
         told = self.server().control(verb, *args)
         if verb == "reset":
             self.close()
-        return told
+        names = {plan.api: plan.name for plan in catalog().plans}  # the API calls Starter free
+        return told | {"plan": names.get(told["plan"], told["plan"])}
 
     def _past(self) -> dict[str, Any]:
         """Three months of made-up spend, written once: in the ledger, and taken from the sandbox's balance.

@@ -273,10 +273,21 @@ def _sandbox(desk: Desk, line: Line) -> Card:
         )
     told = desk.session.sandbox(verb, *arguments)
     if verb == "on":
-        return _cards.said(_("The sandbox is on: nothing is charged, and nothing leaves this machine."))
+        card = _cards.said(_("The sandbox is on: nothing is charged, and nothing leaves this machine."))
+        if _has_more_below(desk, line.words):
+            desk.shell.show(*card._repr_mimebundle_())
+        return card
     if verb == "off":
         return _cards.said(_("The sandbox is off: calls go to Elumenta and are charged."))
     return _cards.facts(_("Sandbox"), told)
+
+
+def _has_more_below(desk: Desk, words: Sequence[str]) -> bool:
+    """Whether this verb is a line of a cell that ends with another one: then nobody would see its value."""
+    source = getattr(desk.shell, "source", "")  # a notebook's; a terminal program has no cells
+    lines = [row.strip() for row in source.splitlines() if row.strip() and not row.lstrip().startswith("#")]
+    said = f"%elumenta sandbox {' '.join(words)}"
+    return said in lines and lines[-1] != said
 
 
 def _doctor(desk: Desk, _line: Line) -> Report:

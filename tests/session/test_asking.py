@@ -188,3 +188,11 @@ def test_the_text_is_not_in_the_ledger_and_the_key_is_nowhere(server, tmp_path):
         data = path.read_bytes()
         assert b"a secret prompt 4711" not in data, path
         assert server.api_key.encode() not in data, path
+
+
+def test_an_empty_prompt_says_where_python_takes_it():
+    el.configure(mode="sandbox")
+    with pytest.raises(el.BadParam) as caught:
+        el.generate("gpt-5-nano")
+
+    assert caught.value.hint == 'Give it beside the model: el.generate("gpt-5-nano", "…")'

@@ -53,3 +53,9 @@ def test_a_past_keeps_to_the_budgets_that_are_set_and_leaves_today_s_as_they_are
     assert spent["day"] == bought.tokens
     assert bought.tokens <= spent["month"] <= 50
     assert session.ledger().check() == []
+
+
+def test_the_sandbox_tells_a_plan_by_the_name_it_was_asked_by(session):
+    assert session.sandbox("plan", "starter")["plan"] == "Starter"
+    assert session.sandbox("status")["plan"] == "Starter"
+    assert session.sandbox("plan", "vip")["plan"] == "VIP"
