@@ -185,6 +185,8 @@ def folder(tmp_path):
     made.cells = [nbformat.v4.new_code_cell(cell.body.rstrip()) for cell in (first, *rest)]
     made.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(made, here / "postcard.ipynb")
+    made.cells = [nbformat.v4.new_code_cell("%%elumenta text gpt-5\nOne line on the sea")]
+    nbformat.write(made, here / "report.ipynb")
     (here / "goods.csv").write_text("title\nWool blanket\nOak chair\n", encoding="utf-8")
     [rules] = [block for block in blocks_of("docs/howto/ci.md") if block.language == "ini"]
     (here / "sanitize.cfg").write_text(rules.body, encoding="utf-8")
