@@ -12,7 +12,7 @@ help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo-env:
-	@scripts/environment sandbox,notebook test
+	@scripts/environment sandbox,notebook,plots test
 
 docs-env:
 	@scripts/environment docs,sandbox test
