@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -353,6 +354,8 @@ class Session(Mapping):
         if where != "sandbox":
             raise ConfigError(_("The sandbox is off."), hint="%elumenta sandbox on")
         told = self.server().control(verb, *args)
+        if self._services is not None:  # a top-up shows in the next receipt
+            self._services.purse.settled(0, told.get("balance"), time.monotonic())
         if verb == "reset":
             self.close()
         names = {plan.api: plan.name for plan in catalog().plans}  # the API calls Starter free

@@ -59,3 +59,11 @@ def test_the_sandbox_tells_a_plan_by_the_name_it_was_asked_by(session):
     assert session.sandbox("plan", "starter")["plan"] == "Starter"
     assert session.sandbox("status")["plan"] == "Starter"
     assert session.sandbox("plan", "vip")["plan"] == "VIP"
+
+
+def test_a_top_up_shows_in_the_next_receipt(session):
+    el.generate("gpt-5-nano", "hello")
+    session.sandbox("topup", "500")
+    second = el.generate("gpt-5-nano", "hello again")
+
+    assert second.receipt.balance == 1998
