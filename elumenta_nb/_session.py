@@ -348,16 +348,15 @@ class Session(Mapping):
             return self._past()
         where = self._settings.where()
         if where == "only":
-            raise ConfigError(
-                _("Only stored results are shown, so the sandbox does not run."), hint=_("Unset ELUMENTA_REUSE.")
-            )
+            why = _("Only stored results are shown, so the sandbox does not run.")
+            raise ConfigError(why, hint=_("Unset ELUMENTA_REUSE."))
         if where != "sandbox":
             raise ConfigError(_("The sandbox is off."), hint="%elumenta sandbox on")
         told = self.server().control(verb, *args)
-        if self._services is not None:  # a top-up shows in the next receipt
-            self._services.purse.settled(0, told.get("balance"), time.monotonic())
         if verb == "reset":
             self.close()
+        elif self._services is not None:  # a top-up shows in the next receipt
+            self._services.purse.settled(0, told.get("balance"), time.monotonic())
         names = {plan.api: plan.name for plan in catalog().plans}  # the API calls Starter free
         return told | {"plan": names.get(told["plan"], told["plan"])}
 

@@ -206,6 +206,13 @@ class Shell:
 
 
 def _last_input(ip: Any) -> str:
+    """The source of the running cell: as the front end sent it, which may keep no history, else the last of that."""
+    get_parent = getattr(ip, "get_parent", None)
+    parent = get_parent() if get_parent else {}
+    content = parent.get("content") if isinstance(parent, dict) else None
+    code = content.get("code") if isinstance(content, dict) else None
+    if isinstance(code, str) and code:
+        return code
     history = getattr(ip, "history_manager", None)
     inputs = getattr(history, "input_hist_raw", None)
     return str(inputs[-1]) if inputs else ""

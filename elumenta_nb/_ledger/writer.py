@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from elumenta_nb._errors import ElumentaError
@@ -188,8 +187,8 @@ def _own(error: Exception, name: str) -> Exception:
     """The error for one waiter: each adds to it what it knows, and a tick's other waiters are other calls."""
     if not isinstance(error, ElumentaError):
         return error
-    own = copy.copy(error)
-    own.details = dict(error.details)
+    own = type(error).__new__(type(error), *error.args)  # copy.copy would share the attributes where Dask is loaded
+    own.__dict__.update(vars(error), details=dict(error.details))
     own.__cause__, own.__context__ = error.__cause__, error.__context__
     own.__suppress_context__ = error.__suppress_context__
     if name in _BEFORE_SENDING:

@@ -66,6 +66,8 @@ def repeats(heard: Heard) -> Told | None:
             return Told(
                 {**DONE, "result_text": f"your key is {key}", "headers": {"Authorization": said}, "prompt": key}
             )
+        case "GET", "/generate/5":  # the page of the stream that failed
+            return Told({"id": 5, "status": "failed", "error": f"bad {said}", "model": key, "tokens_spent": 0})
         case "GET", "/balance":
             return Told({"token_balance": 5, "plan": key})
         case "GET", "/user/me":
