@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import wave
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,6 @@ import pytest
 
 import elumenta_nb as el
 from elumenta_nb._alike import Request, fits, told_apart
-from elumenta_nb._ledger import Ledger
 from elumenta_nb._session import Session
 from elumenta_nb._values import Reply
 
@@ -80,25 +76,10 @@ def test_equal_requests_share_what_is_found():
 # ---------------------------------------------------------------- the same over HTTP
 
 
-class Later(Session):
-    """A kernel of an hour later."""
-
-    @staticmethod
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(0)
-
-    def ledger(self) -> Ledger:
-        with self._lock:
-            if self._ledger is None:
-                self._ledger = Ledger(self._settings.ledger(), clock=lambda: time.time() + 3600)
-            return self._ledger
-
-
 @pytest.fixture
-def later(world) -> Iterator[Session]:
-    session = Later(api_key=world.server.api_key, base_url=world.server.url, home=world.home)
-    yield session
-    session.close()
+def later(later: Any) -> Session:
+    """One kernel of an hour later."""
+    return later()
 
 
 def lose(world: Any, fault: str, model: str, *, path: str = "/generate", **ask: Any) -> int:
