@@ -6,12 +6,11 @@ one paid generation is `_generation`'s. No `ExceptionGroup` leaves here: IPython
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import CancelScope, to_thread
+from anyio import create_task_group, to_thread
 
 from ._earlier import is_awaited, may_reuse, not_home
 from ._errors import ElumentaError, LedgerError, NotStored, OutcomeUnknown
@@ -290,18 +289,27 @@ class Engine:
         return _("{calls} (up to {tokens}): {line}").format(calls=calls, tokens=held, line="%elumenta recover")
 
     async def _together(self, runs: Sequence[Coroutine[Any, Any, Result]]) -> list[Result | ElumentaError]:
+        """All of them side by side. A stop reaches each through its scope, so that what it shields is finished.
+
+        A task that is cancelled itself (`gather` does that) would leave its shields, and its row as it was.
+        """
         if len(runs) == 1:  # most cells: no task of its own
             return [await self._kept(runs[0])]
-        tasks = [asyncio.ensure_future(self._kept(run)) for run in runs]
-        try:
-            await asyncio.sleep(0)  # a task cancelled before its first step would leave its row behind
-            return await asyncio.gather(*tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            with CancelScope(shield=True):  # each of them still has its row to write
-                await asyncio.wait(tasks, timeout=10)
-            raise
+        ended: dict[int, Result | ElumentaError] = {}
+        wrong: list[Exception] = []
+
+        async def see_through(index: int, run: Awaitable[Result]) -> None:
+            try:
+                ended[index] = await self._kept(run)
+            except Exception as error:  # noqa: BLE001 - raised when the others, which are paid too, are home
+                wrong.append(error)
+
+        async with create_task_group() as group:
+            for index, run in enumerate(runs):
+                group.start_soon(see_through, index, run)
+        if wrong:
+            raise wrong[0]
+        return [ended[index] for index in range(len(runs))]
 
     @staticmethod
     async def _kept(run: Awaitable[Result]) -> Result | ElumentaError:

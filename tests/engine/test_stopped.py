@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import elumenta_nb as el
+from elumenta_nb._engine import Engine
+from elumenta_nb._store import Store
 from elumenta_nb._values import Accepted, Ask, Origin, Sent, Stopped, TextDelta, Waiting
+from elumenta_nb._wiring import runtime
 
 pytestmark = pytest.mark.slow  # jobs that run for a while: `make test`, not `make test-quick`
 
@@ -146,3 +150,60 @@ def test_a_job_that_takes_too_long_is_told_with_its_price_and_goes_on(world_of):
     world.session = world.new_session()
     (result,) = world.session.resume()
     assert result.tokens == world.charged == world.booked
+
+
+def test_several_calls_that_wait_for_their_answers_are_unknown_until_the_history_tells(world):
+    world.session.price(Ask(model="gpt-5"))
+    world.server.fault("slow", path="/generate", method="POST", seconds=1.5, times=2)
+    handle = start(world, "gpt-5", count=2)
+    sent = 0
+    for event in handle.events():
+        sent += isinstance(event, Sent)
+        if sent == 2:
+            break
+    handle.stop()
+    told = [event for event in handle.events() if isinstance(event, Stopped)]
+
+    assert sorted((event.index, event.status, event.at_risk) for event in told) == [
+        (0, "unknown", 2),
+        (1, "unknown", 2),
+    ]
+    assert {row["error"] for row in world.session.jobs().to_dict("records")} == {"stopped while it ran"}
+    until(lambda: statuses(world) == ["completed"] * 2, "what was asked behind the cell", 12)
+    assert world.booked == world.charged == 4
+    assert world.posts() == 2
+
+
+class Dawdling(Store):
+    """A disk that takes a second for each result."""
+
+    def begin(self, call: Any, api: str, known: str = "") -> Any:
+        draft = super().begin(call, api, known)
+        commit = draft.commit
+
+        def slowly(*args: Any, **facts: Any) -> Any:
+            time.sleep(1)
+            return commit(*args, **facts)
+
+        draft.commit = slowly
+        return draft
+
+
+def test_results_that_are_being_stored_when_they_are_stopped_are_stored_once(world):
+    services = world.session.services()
+    engine = Engine(
+        replace(
+            services, store=Dawdling(services.store.folder, fallback=services.store.folder, base=services.store.base)
+        )
+    )
+    orders = world.session.orders(Ask(model="gpt-5", prompt="hello", reuse="all", count=2), Origin(source="python"))
+    handle = runtime.submit(lambda emit: engine.execute(orders, max_price=500, confirm_above=0, emit=emit))
+    until(lambda: world.charged and statuses(world) == ["completed"] * 2, "both were charged")
+    handle.stop()
+    list(handle.events())
+    until(lambda: not services.background, "what goes on behind the cell")
+
+    kept = [services.store.of_call(order.call_id, services.api) for order in orders]
+    assert all(kept)
+    assert len(list(services.store.folder.glob("*.json"))) == 2
+    assert world.charged == world.booked == 4
