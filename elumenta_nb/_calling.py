@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._buying import Buying
 from ._errors import BadParam
 from ._language import gettext as _
-from ._surroundings import origin, run
+from ._surroundings import origin, run, show
 from ._values import Ask, TextDelta
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class Pending:
 
     async def _one(self) -> Result:
         return (await self._handle)[0]
+
+    def _ipython_display_(self) -> None:
+        self._handle._ipython_display_()
 
     def __repr__(self) -> str:
         return repr(self._handle)
@@ -165,7 +168,9 @@ class Calling(Buying):
     ) -> Pending:
         """As `generate`, in the background: ``.result() .stop() .done() .events()``, and awaitable."""
         ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
-        return Pending(self.start(ask, origin(_tags(tag))))
+        handle = self.start(ask, origin(_tags(tag)))
+        show(handle, self, ask)
+        return Pending(handle)
 
     async def agenerate(
         self,

@@ -122,8 +122,7 @@ class Cells:
         from ._calling import Pending
 
         handle = self.session().start(ask, self.front.origin(read["tag"] or ()))
-        if not read["quiet"]:
-            follow(handle, self.front, self._subject(ask))
+        follow(handle, self.front, self._subject(ask), quiet=bool(read["quiet"]))
         value = handle if ask.count > 1 else Pending(handle)
         self._bind(read, value)
         return value

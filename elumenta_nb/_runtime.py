@@ -60,6 +60,7 @@ class Handle(Generic[T]):
     def __init__(self, future: Future[T], events: SimpleQueue[Any]) -> None:
         self._future = future
         self._events = events
+        self._show: Callable[[], None] | None = None
 
     def result(self, timeout: float | None = None) -> T:
         """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
@@ -130,6 +131,15 @@ class Handle(Generic[T]):
         except BaseException:
             self._future.cancel()
             raise
+
+    def shown_by(self, show: Callable[[], None]) -> None:
+        """Show it so where it is the value of a cell."""
+        self._show = show
+
+    def _ipython_display_(self) -> None:
+        if self._show is None:
+            raise NotImplementedError  # IPython shows its repr, then
+        self._show()
 
     def __repr__(self) -> str:
         state = "done" if self.done() else "running"

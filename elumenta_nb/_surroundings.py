@@ -20,11 +20,13 @@ from ._values import Origin
 
 if TYPE_CHECKING:
     from ._buying import Buying
+    from ._progress import Subject
     from ._result import Result
+    from ._runtime import Handle
     from ._shell import Shell
     from ._values import Ask, Receipt
 
-__all__ = ["Receipts", "here", "is_live", "notebook", "origin", "run"]
+__all__ = ["Receipts", "here", "is_live", "notebook", "origin", "run", "show"]
 
 _shells: Final[WeakKeyDictionary[Any, Shell]] = WeakKeyDictionary()
 
@@ -56,16 +58,30 @@ def run(session: Buying, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
     if shell is None:
         return session.run(ask, origin(tags))
     from ._markdown import safe_markdown
-    from ._progress import Live, Subject
+    from ._progress import Live
 
-    resolved = session.resolve(ask)
-    subject = Subject(model=resolved.model.slug, typical_s=resolved.typical_s, count=ask.count)
-    live = Live(shell, subject, safe=safe_markdown, owns_cell=False)
+    live = Live(shell, _subject(session, ask), safe=safe_markdown, owns_cell=False)
     try:
         return session.run(ask, shell.origin(tags, source="python"), live)
     finally:
         slot = live.close()
         Receipts.of(shell).add(live.record.receipts, slot)
+
+
+def show(handle: Handle[list[Result]], session: Buying, ask: Ask) -> None:
+    """Let a call in the background show itself where it is the value of a cell."""
+    shell = _shell()
+    if shell is not None:
+        from ._background import follow
+
+        follow(handle, shell, _subject(session, ask), now=False)
+
+
+def _subject(session: Buying, ask: Ask) -> Subject:
+    from ._progress import Subject as _Subject
+
+    resolved = session.resolve(ask)
+    return _Subject(model=resolved.model.slug, typical_s=resolved.typical_s, count=ask.count)
 
 
 class Receipts:

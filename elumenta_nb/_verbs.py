@@ -5,6 +5,7 @@ A function takes the desk (session and shell) and the line, calls the session, a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -102,7 +103,7 @@ def _balance(desk: Desk, _line: Line) -> Card:
 
 def _models(desk: Desk, line: Line) -> Any:
     text = " ".join(line.words) or None
-    return desk.session.models(line["category"], tier=line["tier"], maximum=line["max"], text=text)
+    return _cards.models(desk.session.models(line["category"], tier=line["tier"], maximum=line["max"], text=text))
 
 
 def _price(desk: Desk, line: Line) -> Any:
@@ -135,14 +136,14 @@ def _budget(desk: Desk, line: Line) -> Any:
         raise BadParam(_("Set a budget or clear it, not both at once."))
     if limit is not None or line["clear"]:
         desk.session.budget(limit, **scope, origin=desk.shell.origin())
-    frame = desk.session.budgets()
+    frame, states, origin = desk.session.budgets(), desk.session.budget_states(), _here(desk)
     if limit is None:
-        return frame
-    origin = _here(desk)
+        return _cards.budgets(frame, states, origin)
     target = {"notebook": origin.notebook, "kernel": origin.kernel}.get(scope["per"], "")
     facts = {**scope, "target": target, "user": scope["user"] or "", "tag": scope["tag"] or ""}
     is_set = (frame[list(facts)] == list(facts.values())).all(axis=1)
-    return frame.loc[is_set.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+    order = is_set.sort_values(ascending=False, kind="stable").index
+    return _cards.budgets(frame.loc[order].reset_index(drop=True), states, origin)
 
 
 def _jobs(desk: Desk, line: Line) -> Any:
@@ -258,9 +259,11 @@ def _logout(desk: Desk, _line: Line) -> Card:
 
 
 def _config(desk: Desk, _line: Line) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(desk.session.settings.explain()).set_index("setting")
+    sandbox = ""
+    with suppress(ElumentaError):  # nowhere to send calls: the settings say what they say
+        if desk.session.mode == "sandbox":
+            sandbox, _key = desk.session.sandbox_at()
+    return _cards.settings(desk.session.settings.explain(), sandbox)
 
 
 def _sandbox(desk: Desk, line: Line) -> Card:

@@ -147,7 +147,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str
     right = [bool(rows) and all(isinstance(row[at], int | None) for row in rows) for at in range(len(columns))]
 
     def cell(tag: str, value: str, *, to_right: bool) -> str:
-        whole = "white-space:nowrap;" if to_right or len(value) <= _SHORT else "overflow-wrap:anywhere;"
+        whole = "white-space:nowrap;" if to_right or len(value) <= _SHORT else "overflow-wrap:anywhere;min-width:9em;"
         style = f"text-align:{'right' if to_right else 'left'};{whole}padding:2px 14px 2px 0;vertical-align:middle"
         return f'<{tag} style="{style}">{value}</{tag}>'
 

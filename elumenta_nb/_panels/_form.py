@@ -20,6 +20,7 @@ from elumenta_nb._options import variable
 from elumenta_nb._values import Ask
 
 from ._controls import Control, control_of
+from ._look import help_text
 from ._source import cell_source
 
 if TYPE_CHECKING:
@@ -236,7 +237,9 @@ class Form:
         if self._chosen is None:
             self.about.value = _("No model matches the search.")
             return
-        self.about.value = ""
+        self.about.value = help_text(
+            _("model, price in Elumenta tokens (credits of your account), plan it needs, name")
+        )
         kept = {name: control.widget.value for name, control in self.controls.items()}
         own = catalog().params_of(self.row, self._chosen)
         self.controls = {param.name: control_of(param, self._namespace()) for param in own}

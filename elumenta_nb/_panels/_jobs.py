@@ -110,15 +110,21 @@ class Jobs:
         ids = [row.id for row in rows]
         self.list.value = old if old in ids else (ids[0] if ids else None)
         held = sum(row.held for row in rows)
-        count = ngettext("{n} unfinished call", "{n} unfinished calls", len(rows))
-        quiet = _("up to {tokens} will be charged").format(tokens=tokens(held)) if rows else _("Nothing is open.")
+        if rows:
+            count = ngettext("{n} unfinished call", "{n} unfinished calls", len(rows))
+            quiet = _("up to {tokens} will be charged").format(tokens=tokens(held))
+            self.told = (f"{count}: {quiet}", *self.lines)
+        else:
+            count, quiet = _("Nothing is open."), _("A call that is left while it runs stands here.")
+            self.told = (count,)
         self.summary.value = heading(count, quiet)
-        self.told = (f"{count}: {quiet}", *self.lines)
         self._enable()
         self._listed()
 
     def _enable(self) -> None:
         self.recover.disabled = self.recover_all.disabled = self._is_busy or not self._rows
+        for widget in (self.list, self.recover, self.recover_all):  # of no use where nothing is open
+            widget.layout.display = None if self._rows or self._is_busy else "none"
 
     def _say(self, value: str) -> None:
         self.status.value = value

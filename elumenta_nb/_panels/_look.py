@@ -77,6 +77,12 @@ CSS: Final = """
 .elumenta-panel .jupyter-widget-tab > .widget-tab-contents, .elumenta-panel .widget-tab-contents { padding: 10px 12px; overflow: hidden; }
 .elumenta-panel .elumenta-gallery img { max-height: 440px; width: auto; height: auto; }
 .elumenta-panel .elumenta-gallery video { max-height: 440px; }
+@media (max-width: 640px) {
+  .elumenta-panel .widget-inline-hbox, .elumenta-panel .jupyter-widget-inline-hbox { flex-wrap: wrap; height: auto; }
+  .elumenta-panel .widget-inline-hbox > .widget-label:not(:empty) { width: 100% !important; text-align: left; }
+  .elumenta-panel .widget-inline-hbox > .widget-label + * { flex: 1 1 200px; min-width: 0; }
+  .elumenta-panel .elumenta-help { margin-left: 2px; }
+}
 .elumenta-panel .jp-OutputArea-prompt, .elumenta-panel .jp-OutputPrompt { display: none; }
 """
 

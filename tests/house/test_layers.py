@@ -34,6 +34,7 @@ LAYERS = [
     ["_answers", "_delivery", "_earlier", "_engine", "_generation", "_recovery", "_services"],
     ["_books", "_buying", "_doctor", "_past", "_reach", "_spend", "_wiring"],
     ["_progress", "_shell"],  # the display edge: it knows the front end, and nothing of sessions
+    ["_background"],
     ["_surroundings"],
     ["_calling"],
     ["_batch"],
@@ -51,7 +52,6 @@ LAYERS = [
     ],  # what a line can say: tables and words
     [
         "_api",
-        "_background",
         "_cells",
         "_completion",
         "_guard",

@@ -1,6 +1,8 @@
 """Cells in a real kernel: what is left of them, how they fail, what completes."""
 
 import re
+import time
+from queue import Empty
 
 import pytest
 
@@ -148,22 +150,82 @@ def test_completion_of_words_options_and_values(kernel, code, some):
     assert some in kernel.client.get_shell_msg(timeout=10)["content"]["matches"]
 
 
-def test_a_background_call_changes_its_own_output(kernel):
-    import time
-
-    ran = kernel.run("%%elumenta text gpt-5 -b -o later\nin the background", cell_id="c8")
-    assert ran.kinds == ["display_data", "display_data", "execute_result"]
-    assert "running in the background" in ran.outputs[0][1]
-    told = kernel.run("later.result().tokens")
-    time.sleep(0.2)
-    updates = [*told.of("update_display_data")]
-    while kernel.client.iopub_channel.msg_ready():
-        message = kernel.client.get_iopub_msg(timeout=1)
+def heard_later(kernel, ran, *, seconds=0.5):
+    """What the changing places show in the end: updates that came with this cell, and those that come without one."""
+    updates = ran.of("update_display_data")
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0:
+        try:
+            message = kernel.client.get_iopub_msg(timeout=left)
+        except Empty:
+            break
         updates += [message["content"]] if message["msg_type"] == "update_display_data" else []
+    return {content["transient"]["display_id"]: content["data"]["text/plain"] for content in updates}
+
+
+def test_a_background_call_changes_its_own_output(kernel):
+    ran = kernel.run("%%elumenta text gpt-5 -b -o later\nin the background", cell_id="c8")
+    assert ran.kinds == ["display_data", "display_data"]  # and no value beside it that says "running" for good
+    began, to_get = (text for _kind, text in ran.outputs)
+    assert re.match(r"gpt-5 · in the background since \d+ \w+, \d\d:\d\d · \S+ s of about ", began)
+    assert "%elumenta recover" in to_get
+    told = kernel.run("later.result().tokens")
 
     assert told.outputs == [("execute_result", "2")]
     slots = {content["transient"]["display_id"] for content in ran.of("display_data")}
-    assert {content["transient"]["display_id"] for content in updates} == slots
+    now = heard_later(kernel, told)
+    assert set(now) == slots
+    assert not any("in the background since" in text for text in now.values())
+
+
+def test_a_background_call_moves_its_line_while_it_runs(kernel, server):
+    server.fault("pending", path="/generate", method="POST", seconds=4)
+    ran = kernel.run("%%elumenta video luma-ray2-flash --fresh -b -o film\nwaves", cell_id="c8m")
+    moved = kernel.run("film", cell_id="c8n")
+    place = ran.of("display_data")[0]["transient"]["display_id"]
+
+    assert "in the background since" in moved.outputs[0][1]  # the same call, where it is the value of another cell
+    now = heard_later(kernel, moved, seconds=1.8)
+    assert re.search(r"[1-3](\.0)? s of about 20–35 s", now[place])
+    kernel.run("film.result()")
+
+
+def test_all_results_of_a_background_call_are_shown(kernel):
+    ran = kernel.run("%%elumenta image photon-flash --count 3 --fresh -b -o ships\nships", cell_id="c8o")
+    told = kernel.run("len(ships.result())")
+    slots = [content["transient"]["display_id"] for content in ran.of("display_data")]
+    now = heard_later(kernel, told)
+
+    assert len(slots) == 4
+    assert ["photon-flash" in now[slot] for slot in slots] == [True] * 4
+    assert now[slots[-1]].startswith("photon-flash × 3 · 3 tokens")
+
+
+def test_a_background_call_that_is_refused_says_what_to_do(kernel):
+    ran = kernel.run("%%elumenta video veo-3.1 -b -o dear\na film", cell_id="c8p")
+    said = "\n".join(heard_later(kernel, ran, seconds=1.5).values())
+
+    assert len(ran.outputs) == 2
+    assert said.count("ConfirmPrice") == 1
+    assert "Nothing was charged.\n→ " in said
+    assert "--max-price 167" in said
+
+
+def test_a_quiet_background_call_shows_nothing_until_it_is_asked_for(kernel):
+    ran = kernel.run("%%elumenta text gpt-5 -b --quiet -o later\nquietly", cell_id="c8q")
+    kernel.run("later.result().tokens")
+    shown = kernel.run("later", cell_id="c8r")
+
+    assert ran.outputs == []
+    assert "gpt-5 · 2 tokens" in shown.outputs[-1][1]
+
+
+def test_a_background_call_of_python_shows_itself_as_a_value_and_is_never_left_running(kernel):
+    kernel.run("import elumenta_nb as el")
+    ran = kernel.run('el.submit("gpt-5", "in Python")')  # no cell id: what is shown first is what is kept
+
+    assert len(ran.outputs) == 1
+    assert re.match(r"gpt-5 · in the background since .* · to wait for it: \.result\(\)", ran.outputs[0][1])
 
 
 def test_several_results_are_shown_above_one_receipt(kernel):

@@ -1,6 +1,7 @@
 """The verbs of `%elumenta`."""
 
 import getpass
+import re
 
 import pandas as pd
 import pytest
@@ -25,7 +26,7 @@ def plain(value):
 def test_the_balance_shows_pools_plan_and_limits(run):
     text = plain(run("%elumenta balance"))
 
-    for part in ("270 tokens", "200 tokens", "70 tokens", "vip", "97 left of 100", "SANDBOX"):
+    for part in ("270 tokens", "200 tokens", "70 tokens", "VIP", "97 left of 100", "SANDBOX"):
         assert part in text
 
 
@@ -264,6 +265,49 @@ def test_plans_and_config_are_tables(real):
     assert mixes.frame.loc[0, "name"] == "Elite"
     frame = real("%elumenta config")
     assert frame.loc["mode", "value"] == "sandbox"
+
+
+def shown_as(frame):
+    return frame._repr_mimebundle_()[0]["text/plain"]
+
+
+def test_config_says_where_calls_go_now(real):
+    frame = real("%elumenta config")
+
+    assert frame.loc["base_url", "value"].startswith("http://127.0.0.1:")
+    assert frame.loc["base_url", "from"] == "the sandbox"
+    assert str(current().settings.ledger()) in shown_as(frame)  # a path is shown whole
+    real("%elumenta sandbox off")
+    assert real("%elumenta config").loc["base_url", "value"] == "https://elumenta.ru/api/v2"
+
+
+def test_config_says_that_a_key_is_not_used_in_the_sandbox(real):
+    current().change(api_key="nb_live_" + "a1b2c3d4" * 5, mode="sandbox")
+    frame = real("%elumenta config")
+
+    assert frame.loc["api_key", "from"].endswith(" · not used in the sandbox")
+    assert frame.loc["api_key", "value"].endswith("c3d4")
+
+
+def test_budgets_are_shown_by_their_names_and_stay_a_frame(real):
+    assert shown_as(real("%elumenta budget")) == "No budget is set. To set one: %elumenta budget 200"
+    frame = real("%elumenta budget 40 --per day --tag demo")
+    assert "today, tag demo     40      0     0    40" in shown_as(frame)
+    assert frame.loc[0, "tag"] == "demo"
+    current().budget(30, origin=Origin(notebook="other.ipynb@0a1b2c"))
+    assert "@" not in shown_as(real("%elumenta budget"))
+    assert "per" in frame.head(1)._repr_html_()
+
+
+def test_the_list_of_models_shows_prices_and_no_empty_column(real):
+    frame = real("%elumenta models grok")
+    shown = shown_as(frame)
+
+    assert re.search(r"grok-4-fast +text +Starter +1\n", shown)
+    assert "Provider" not in shown
+    assert "%elumenta help grok-4-fast" in shown
+    assert frame.loc["grok-4-fast", "maximum"] == 1
+    assert shown_as(real("%elumenta models nothing-like-it")) == "No model matches."
 
 
 def test_the_sandbox_is_switched_topped_up_and_made_to_fail(real, refused):
