@@ -26,6 +26,7 @@ ITEMS: Final = ("items", "models", "data", "results")
 _HISTORY: Final = ("items", "data", "history", "results", "generations", "records", "rows", "entries", "list", "result")
 _HISTORY_LEVELS: Final = 4
 _BESIDE: Final = ("meta", "pagination", "paging")  # where the total may be told beside a list
+_AROUND: Final = ("data", "result", "user", "profile", "account", "balance", "price")  # envelopes of one object
 _BALANCE: Final = ("token_balance", "balance", "balance_remaining", "tokens")
 _TIERS: Final = {"free": "Starter", "basic": "Basic+"}
 # `config` of a model -> the parameter it is about, and the column of the table that it fills
@@ -45,7 +46,10 @@ _CONFIG: Final = {
 
 def read_quote(obj: Any) -> Quote | None:
     """The price; ``None`` where no figure can be read. Of a range alone the upper end counts."""
-    source = f.mapping(obj) or {}
+    return next((quote for source in _layers(obj) if (quote := _quote(source)) is not None), None)
+
+
+def _quote(source: Mapping[str, Any]) -> Quote | None:
     low = f.first(source, ("min_token_cost",), f.tokens)
     high = f.first(source, ("max_token_cost",), f.tokens)
     price = f.first(source, ("token_cost", "tokens"), f.tokens)
@@ -62,7 +66,10 @@ def read_quote(obj: Any) -> Quote | None:
 
 def read_balance(obj: Any) -> Balance | None:
     """The balance, plain or rich (R10); ``None`` where no figure can be read."""
-    source = f.mapping(obj) or {}
+    return next((balance for source in _layers(obj) if (balance := _balance(source)) is not None), None)
+
+
+def _balance(source: Mapping[str, Any]) -> Balance | None:
     balance = f.first(source, _BALANCE, f.tokens)
     if balance is None:
         return None
@@ -78,8 +85,9 @@ def read_balance(obj: Any) -> Balance | None:
 
 def read_profile(obj: Any) -> Profile:
     """The profile (R15), every field optional."""
-    source = f.mapping(obj) or {}
-    identity = f.first(source, ("id",), f.identity)
+    layers = list(_layers(obj))
+    source = next((layer for layer in layers if f.identity(layer.get("id")) is not None), layers[0])
+    identity = f.identity(source.get("id"))
     return Profile(
         id="" if identity is None else str(identity),
         name=f.first(source, ("name", "username", "telegram_username"), f.word) or "",
@@ -95,7 +103,8 @@ def read_profile(obj: Any) -> Profile:
 
 def read_stats(obj: Any) -> dict[str, Any]:
     """The totals under their documented names; what cannot be read is left out."""
-    source = f.mapping(obj) or {}
+    layers = list(_layers(obj))
+    source = next((layer for layer in layers if "tokens_spent_total" in layer or "breakdown" in layer), layers[0])
     recent = f.mapping(source.get("recent_30d")) or {}
     breakdown = {
         str(name): found
@@ -110,6 +119,16 @@ def read_stats(obj: Any) -> dict[str, Any]:
     if last := _figures(recent, generations=("generations",), tokens_spent=TOKENS):
         stats["recent_30d"] = last
     return stats
+
+
+def _layers(obj: Any) -> Iterator[Mapping[str, Any]]:
+    """The object, and those that may be the answer inside it."""
+    source = f.mapping(obj) or {}
+    yield source
+    for name in _AROUND:
+        inner = f.mapping(source.get(name))
+        if inner is not None:
+            yield inner
 
 
 def _figures(source: Mapping[str, Any], **names: tuple[str, ...]) -> dict[str, int]:

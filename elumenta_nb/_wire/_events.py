@@ -176,4 +176,4 @@ def _raw_text(value: Any) -> str | None:
 
 
 def _message(value: Any) -> str | None:
-    return f.text(value.get("message") if isinstance(value, Mapping) else value)
+    return f.words(value.get("message") if isinstance(value, Mapping) else value)

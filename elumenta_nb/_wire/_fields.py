@@ -27,6 +27,7 @@ __all__ = [
     "tokens",
     "url",
     "word",
+    "words",
 ]
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ Generation = Literal["completed", "pending", "failed"]
 _WHOLE: Final = re.compile(r"\s*[+]?\d{1,19}(\.0{1,18})?\s*", re.ASCII)
 _DECIMAL: Final = re.compile(r"\s*-?\d{1,18}(\.\d{1,18})?\s*", re.ASCII)
 _LONGEST_ID: Final = 200
+_LONGEST_WORDS: Final = 400  # of an error; a page of text is no message
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")  # what a terminal would act on
 _LONGEST_URL: Final = 8192
 _HOST: Final = re.compile(r"([a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE | re.ASCII)
 _IN_URL: Final = "!#$%&'()*+,/:;=?@[]~"
@@ -43,7 +46,7 @@ _BIGGEST_ID: Final = 2**63
 _STATUSES: Final[Mapping[str, Generation]] = {
     **dict.fromkeys(("completed", "complete", "succeeded", "success", "done", "finished"), "completed"),
     **dict.fromkeys(("pending", "queued", "processing", "in_progress", "running", "started"), "pending"),
-    "failed": "failed",  # no other word: what failed is not charged, so this one must be meant
+    "failed": "failed",  # what failed is not charged, so it must be meant: other words only as `_replies` says
 }
 
 
@@ -75,6 +78,15 @@ def word(value: Any) -> str | None:
     """A short text without line breaks, as a name or code is."""
     found = clean_text(value).strip() if isinstance(value, str) else ""
     return found[:_LONGEST_ID] if found else None
+
+
+def words(value: Any) -> str | None:
+    """A sentence for a person: one line of a length that can be read, without what a terminal would act on."""
+    found = text(value)
+    if found is None:
+        return None
+    line = " ".join(_ESCAPE.sub("", found[: _LONGEST_WORDS * 8]).split())
+    return "".join(char for char in line if char.isprintable())[:_LONGEST_WORDS] or None
 
 
 def tokens(value: Any) -> int | None:

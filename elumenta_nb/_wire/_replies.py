@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from elumenta_nb._values import Reply
 
@@ -16,7 +16,10 @@ TOKENS: Final = ("tokens_spent", "tokens_used")  # S2
 _TEXT: Final = ("result_text", "content")  # S3
 _URL: Final = ("result_url", "url", "output_url")  # S4
 _DURATION: Final = ("duration", "duration_seconds")  # S7
-_ENVELOPES: Final = ("data", "generation")
+_OVER: Final = frozenset(
+    {"error", "failure", "cancelled", "canceled", "aborted", "rejected", "expired", "timeout", "timed_out"}
+)
+_ENVELOPES: Final = ("data", "generation", "result")
 
 
 def read_reply(obj: Any) -> Reply:
@@ -27,7 +30,7 @@ def read_reply(obj: Any) -> Reply:
     meta = f.mapping(source.get("result_metadata")) or {}
     return Reply(
         id=f.identity_of(source, "id", "generation_id"),
-        status=f.first(source, ("status",), f.status) or "",
+        status=f.first(source, ("status",), f.status) or _ended(source),
         model=f.first(source, ("model_slug", "model"), f.word) or "",
         category=f.first(source, ("category", "type"), f.word) or "",
         prompt=f.first(source, ("prompt",), f.text),
@@ -72,13 +75,20 @@ def understood(reply: Reply) -> Reply | None:
 def _unwrapped(obj: Any) -> Mapping[str, Any] | None:
     if not isinstance(obj, Mapping):
         return None
-    if "id" in obj or "status" in obj:
+    if "id" in obj or "generation_id" in obj:
         return obj
-    for name in _ENVELOPES:
+    for name in _ENVELOPES:  # beside one, a `status` is that of the request
         inner = obj.get(name)
-        if isinstance(inner, Mapping) and ("id" in inner or "status" in inner):
+        if isinstance(inner, Mapping) and ("id" in inner or ("status" in inner and "status" not in obj)):
             return inner
     return obj
+
+
+def _ended(source: Mapping[str, Any]) -> Literal["failed", ""]:
+    """Another word for failed is believed only where the server tells why, and what it charged."""
+    given = source.get("status")
+    meant = isinstance(given, str) and given.strip().lower() in _OVER
+    return "failed" if meant and _reason(source) and f.first(source, TOKENS, f.tokens) is not None else ""
 
 
 def _reason(source: Mapping[str, Any]) -> str:
@@ -86,7 +96,7 @@ def _reason(source: Mapping[str, Any]) -> str:
     given = source.get("error")
     if isinstance(given, Mapping):
         given = given.get("message")
-    return f.text(given) or ""
+    return f.words(given) or ""
 
 
 def _percent(value: Any) -> float | None:

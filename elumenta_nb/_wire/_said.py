@@ -31,7 +31,7 @@ DOCUMENTED: Final = frozenset(
         (503, "model_unavailable"),
     }
 )
-_WORDS: Final = 400  # of a message; a page of text is no message
+_WORDS: Final = 400  # of a message
 _PAGE: Final = re.compile(rb"\s*(<!doctype|<html|<head|<body|<!--|<\?xml)", re.IGNORECASE)
 
 Form = Literal["json", "html", "text", "empty"]
@@ -59,7 +59,7 @@ def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> ServerSa
     obj = read_json(body).value
     if not isinstance(obj, Mapping):
         page = _PAGE.match(body) is not None
-        words = "" if page else " ".join(decode(body[: _WORDS * 4]).split())[:_WORDS]
+        words = "" if page else f.words(decode(body[: _WORDS * 4])) or ""
         return ServerSaid(form="html" if page else "text", message=words, retry_after=_header_wait(status, headers))
     details = f.mapping(obj.get("details")) or {}
     code = f.first(obj, ("error", "code"), f.word) or ""
@@ -97,7 +97,7 @@ def _limit(obj: Mapping[str, Any], details: Mapping[str, Any], name: str) -> int
 def _sentence(value: Any) -> str | None:
     """A message; of a list of field errors (`[{"loc": …, "msg": …}]`) each field with what is wrong."""
     if isinstance(value, str):
-        return f.text(value) or None
+        return f.words(value)
     if isinstance(value, Mapping):
         return _sentence(value.get("message") or value.get("msg"))
     if isinstance(value, list):
@@ -108,10 +108,12 @@ def _sentence(value: Any) -> str | None:
 
 def _field_error(item: Any) -> str:
     if not isinstance(item, Mapping):
-        return f.text(item) or ""
+        return f.words(item) or ""
     where = item.get("loc")
-    named = [str(step) for step in where if isinstance(step, str | int)] if isinstance(where, list) else []
-    said = f.text(item.get("msg")) or f.text(item.get("message")) or ""
+    named = (
+        [f.words(str(step)) or "" for step in where if isinstance(step, str | int)] if isinstance(where, list) else []
+    )
+    said = f.words(item.get("msg")) or f.words(item.get("message")) or ""
     return f"{'.'.join(named)}: {said}" if named and said else said
 
 

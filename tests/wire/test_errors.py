@@ -93,6 +93,28 @@ def test_the_words_are_found(body, message):
     assert said(422, body).message == message
 
 
+HOSTILE = "\x1b[2Jno\x1b[31m \x07tokens\x00\nof\r\n\u202ethis\u200b account\u2028now"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "x", "message": HOSTILE},
+        {"detail": HOSTILE},
+        {"error": {"message": HOSTILE}},
+        {"detail": [{"msg": HOSTILE}]},
+        {"detail": [HOSTILE]},
+        HOSTILE.encode(),
+    ],
+)
+def test_what_a_server_says_is_one_line_without_what_a_terminal_acts_on(body):
+    assert said(400, body).message == "no tokens of this account now"
+
+
+def test_the_field_of_an_error_is_no_way_around_that():
+    assert said(422, {"detail": [{"loc": ["\x1b[2J", "a\nb"], "msg": "m"}]}).message == ".a b: m"
+
+
 def test_long_words_are_cut():
     assert len(said(400, {"message": "x" * 10_000}).message) == 400
 

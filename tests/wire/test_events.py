@@ -122,6 +122,7 @@ def test_an_odd_event_adds_nothing(event):
 def test_an_error_event_carries_its_words():
     assert read(wire({"type": "error", "message": "content policy"})) == [Failed("content policy")]
     assert read(wire({"type": "error", "error": {"message": "m"}, "id": 4})) == [Failed("m", 4)]
+    assert read(wire({"type": "error", "message": "\x1b[2Jcontent\npolicy"})) == [Failed("content policy")]
 
 
 def test_a_line_of_a_hundred_megabytes_is_dropped_without_keeping_it():

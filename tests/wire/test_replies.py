@@ -167,8 +167,22 @@ def test_the_error_of_a_failed_job_is_text_or_an_object_with_a_message():
     assert read_reply({"status": "failed", "error": 5}).error == ""
 
 
+def test_the_reason_of_a_failure_is_one_line_without_what_a_terminal_acts_on():
+    assert read_reply({"status": "failed", "error": "\x1b[31mno\x1b[0m\n" * 3}).error == "no no no"
+    assert len(read_reply({"status": "failed", "error": {"message": "x\n" * 9000}}).error) == 400
+
+
 def test_a_reply_in_an_envelope_is_found():
     assert read_reply({"data": {"id": 4, "status": "completed"}}).id == 4
+
+
+@pytest.mark.parametrize("name", ["data", "generation", "result"])
+def test_the_status_of_the_request_is_not_that_of_the_generation(name):
+    running = read_reply({"status": "success", name: {"id": 4, "status": "pending", "tokens_spent": 0}})
+    told = read_reply({"id": 4, "status": "completed", name: {"id": 5, "status": "pending"}})
+
+    assert (running.id, running.status) == (4, "pending")
+    assert (told.id, told.status) == (4, "completed")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +210,16 @@ def test_a_status_word_that_is_not_documented_is_asked_again_instead_of_believed
     assert understood(read_reply({"id": 1, "status": "error"})).status == "pending"
     assert understood(read_reply({"id": 1, "status": "Completed "})).status == "completed"
     assert understood(read_reply({"id": 1, "status": 7})).status == "pending"
+
+
+@pytest.mark.parametrize("word", ["error", "Cancelled", "canceled", "expired", "TIMEOUT"])
+def test_another_word_for_failed_is_believed_with_a_reason_and_a_charge(word):
+    told = {"id": 1, "status": word, "error": "stopped by the provider", "tokens_used": 0}
+
+    assert read_reply(told).status == "failed"
+    assert read_reply({**told, "error": None}).status == ""
+    assert read_reply({**told, "tokens_used": None}).status == ""
+    assert read_reply({**told, "status": "waiting"}).status == ""
 
 
 # ------------------------------------------------------------------ JSON that is not quite JSON

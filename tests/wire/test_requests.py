@@ -15,7 +15,9 @@ from elumenta_nb._wire import (
     read_history,
     read_models,
     read_profile,
+    read_quote,
     read_reply,
+    read_stats,
     status_paths,
 )
 
@@ -201,6 +203,21 @@ def test_r10_the_balance_has_two_places_and_two_bodies():
     assert balance_paths() == ("/balance", "/user/balance")
     assert (plain.tokens, plain.plan, plain.plan_tokens, plain.expires_at.month) == (283, "vip", None, 4)
     assert (rich.tokens, rich.plan_tokens, rich.package_tokens, rich.refills_at.day) == (1247, 1200, 47, 8)
+
+
+@pytest.mark.parametrize("name", ["data", "result", "user"])
+def test_an_answer_about_the_account_may_come_in_an_envelope(name):
+    def packed(**told):
+        return {"status": "success", "code": 0, name: told}
+
+    assert read_profile(packed(id=7, name="Anna")).id == "7"
+    assert read_profile({"id": 7, name: {"id": 8}}).id == "7"
+    assert read_balance(packed(token_balance=283, plan="vip")).tokens == 283
+    assert read_quote(packed(token_cost=13, max_token_cost=20)).tokens == 13
+    assert read_stats(packed(tokens_spent_total=4210)) == {"tokens_spent_total": 4210}
+    assert read_quote(packed()) is None
+    assert read_balance({name: [283]}) is None
+    assert read_profile({name: "Anna"}).id == ""
 
 
 def test_r12_pages_are_computed_where_the_envelope_has_none():
