@@ -1,17 +1,19 @@
-"""Each notebook runs in the sandbox from nothing, and what it leaves is what it shows: files, receipts, a true sum."""
+"""Each notebook runs in the sandbox from nothing, and what it leaves is what it shows: files, receipts, a true sum.
 
+A notebook is executed once for all that is asked of its first run, and a second time for what a second run may cost.
+"""
+
+import copy
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbval.plugin import IPyNbFile, coalesce_streams, get_sanitize_patterns
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SANITIZE = Path(__file__).parent / "sanitize.cfg"
@@ -20,36 +22,55 @@ START = 1500  # the sandbox's balance
 AUDIT = """
 import json, elumenta_nb as el
 frame, balance = el.spend(columns="all"), el.balance()
+armed = el.session().sandbox("status")["fail_next"]
 print(json.dumps({
     "spent": int(frame["tokens"].sum()), "held": int(frame["held"].sum()), "balance": balance.tokens,
-    "states": sorted(set(frame["status"].astype(str))), "rows": len(frame),
+    "states": sorted(set(frame["status"].astype(str))), "rows": len(frame), "armed": armed,
 }))
 """
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def run(name: str, room: Path) -> tuple[nbformat.NotebookNode, dict]:
-    """The executed notebook and an audit asked of its own kernel after the last cell."""
-    room.mkdir()
-    notebook = nbformat.read(shutil.copy(FOLDER / f"{name}.ipynb", room), as_version=4)
+def run(path: Path) -> tuple[nbformat.NotebookNode, dict]:
+    """Restart and run all: the executed notebook, and an audit asked of its own kernel after the last cell."""
+    notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(AUDIT))
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(room)}}).execute()
+    folder = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=folder).execute()
     said = "".join(out.text for out in notebook.cells.pop().outputs if out.output_type == "stream")
     return notebook, json.loads(said)
 
 
 @pytest.fixture(scope="module")
-def executed(request, tmp_path_factory):
-    """One execution per notebook for all tests of this module."""
+def rooms(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def run_in_its_room(rooms):
+    """The notebook is run where it was run before, with the home it had then."""
+
+    def run_it(name: str) -> tuple[nbformat.NotebookNode, dict]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ELUMENTA_HOME", str(rooms / f"{name}-home"))
+            return run(rooms / name / f"{name}.ipynb")
+
+    return run_it
+
+
+@pytest.fixture(scope="module")
+def executed(rooms, run_in_its_room):
+    """The first run of a notebook, one for all tests of this module, and a copy of the folder as it left it."""
     done: dict[str, tuple] = {}
-    room = tmp_path_factory.mktemp("notebooks")
 
     def of(name: str) -> tuple[nbformat.NotebookNode, dict, Path]:
         if name not in done:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("ELUMENTA_HOME", str(room / f"{name}-home"))
-                done[name] = (*run(name, room / name), room / name)
+            (rooms / name).mkdir()
+            shutil.copy(FOLDER / f"{name}.ipynb", rooms / name)
+            notebook, audit = run_in_its_room(name)
+            left = shutil.copytree(rooms / name, rooms / f"{name}-left")
+            done[name] = (notebook, audit, left)
         return done[name]
 
     return of
@@ -130,23 +151,56 @@ def test_the_html_of_the_quickstart_runs_nothing_of_ours(executed):
     assert not re.search(r"<img[^>]+src=\"https?:", body)
 
 
+@pytest.fixture
+def differences(request):
+    """What nbval finds different between the outputs of a run and those that are committed, by cell."""
+    rules = dict(get_sanitize_patterns(SANITIZE.read_text(encoding="utf-8")))
+
+    def between(name: str, ran: nbformat.NotebookNode) -> dict[int, str]:
+        committed = IPyNbFile.from_parent(request.session, path=FOLDER / f"{name}.ipynb")
+        committed.sanitize_patterns.update(rules)
+        cells = list(committed.collect())
+        outputs = [cell.outputs for cell in ran.cells if cell.cell_type == "code"]
+        return {
+            cell.cell_num: "\n".join(cell.comparison_traceback)
+            for cell, shown in zip(cells, outputs, strict=True)
+            if not cell.compare_outputs(coalesce_streams(shown), coalesce_streams(cell.cell.outputs))
+        }
+
+    return between
+
+
 @every
-def test_a_run_gives_the_outputs_that_are_committed(name, tmp_path):
-    shutil.copy(FOLDER / f"{name}.ipynb", tmp_path)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval",
-        "--nbval-sanitize-with",
-        str(SANITIZE),
-        "-q",
-        "-p",
-        "no:cacheprovider",
-    ]
-    command += ["-c", os.devnull, "--rootdir", str(tmp_path), f"{name}.ipynb"]
+def test_a_run_gives_the_outputs_that_are_committed(name, executed, differences):
+    notebook, _, _ = executed(name)
 
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert differences(name, notebook) == {}
 
-    assert done.returncode == 0, done.stdout[-6000:]
-    assert re.search(r"\d+ passed", done.stdout)
+
+@quickstart
+def test_another_price_a_missing_output_and_one_too_many_are_differences(executed, differences):
+    notebook, _, _ = executed("01_quickstart")
+    changed = copy.deepcopy(notebook)
+    price = re.compile(r"\d+( tokens? ·)")
+    written = [json.dumps(cell.get("outputs", []), ensure_ascii=False) for cell in changed.cells]
+    dearer, silent, twice, *_ = [cell for cell, text in zip(changed.cells, written, strict=True) if price.search(text)]
+    priced = json.dumps(dearer.outputs, ensure_ascii=False)
+    dearer.outputs = nbformat.from_dict(json.loads(price.sub(r"77\1", priced)))
+    silent.outputs.clear()
+    twice.outputs.append(twice.outputs[-1])
+
+    assert differences("01_quickstart", notebook) == {}
+    assert len(differences("01_quickstart", changed)) == 3
+
+
+@every
+def test_restart_and_run_all_costs_nothing_the_second_time(name, executed, run_in_its_room):
+    _, first, _ = executed(name)
+
+    _, second = run_in_its_room(name)
+
+    assert first["spent"] > 0
+    assert second["balance"] == first["balance"]
+    assert second["spent"] == first["spent"]
+    assert second["rows"] > first["rows"], "what is shown again is in the ledger too, with 0 tokens"
+    assert second["armed"] == 0, "no call of another notebook fails"
