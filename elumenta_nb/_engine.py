@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from anyio import create_task_group, to_thread
 
@@ -18,7 +18,7 @@ from ._generation import Generation
 from ._language import gettext as _, ngettext, tokens as _tokens
 from ._ledger import Intent, Restored
 from ._prices import allowed, consent, price_key
-from ._recovery import find, given_up
+from ._recovery import find, given_up, grace
 from ._result import Result
 from ._values import Quoted, Receipt, Settled
 
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from ._store import Take
     from ._values import Event
 
-__all__ = ["Engine"]
-
-LEASE_S: Final = 1260  # a hold without news for so long is looked up: a minute longer than any answer is waited for
+__all__ = ["Engine", "intent_of"]
 
 
 class Engine:
@@ -245,30 +243,9 @@ class Engine:
         if not self._greeted:
             self._greeted = True
             orders[0].note = self._greeting(account, orders[0].call.origin.user)
-        intents = []
         for order in orders:
             order.depart()
-            call = order.call
-            intents.append(
-                Intent(
-                    account=account,
-                    api=self._services.api,
-                    origin=call.origin,
-                    category=call.category,
-                    model=call.model,
-                    provider=order.resolved.model.provider,
-                    params=dict(call.params),
-                    prompt_chars=len(call.prompt),
-                    prompt_hash=order.prompt_hash,
-                    fingerprint=order.fingerprint,
-                    price_key=price_key(order.resolved),
-                    count_index=order.index,
-                    folder=str(self._services.store.folder),
-                    quoted=order.quoted,
-                    held=order.held,
-                    lease_s=LEASE_S,
-                )
-            )
+        intents = [intent_of(self._services, account, order) for order in orders]
         for order, call_id in zip(orders, await self._services.writer.reserve_together(intents), strict=True):
             order.call_id = call_id
 
@@ -323,6 +300,30 @@ class Engine:
     async def resume(self, orders: Sequence[Order], emit: Callable[[Event], None]) -> list[Result | ElumentaError]:
         """Wait for open calls of the ledger, whoever started them, and collect their results."""
         return await self._together([Generation(self._services, order, emit).resume() for order in orders])
+
+
+def intent_of(services: Services, account: str, order: Order, *, once: str = "") -> Intent:
+    """The row that a priced order gets before it is sent. `once`: as `Intent.once`."""
+    call = order.call
+    return Intent(
+        account=account,
+        api=services.api,
+        origin=call.origin,
+        category=call.category,
+        model=call.model,
+        provider=order.resolved.model.provider,
+        params=call.params,
+        prompt_chars=order.prompt_chars,
+        prompt_hash=order.prompt_hash,
+        fingerprint=order.fingerprint,
+        price_key=price_key(order.resolved),
+        count_index=order.index,
+        folder=str(services.store.folder),
+        quoted=order.quoted,
+        held=order.held,
+        lease_s=grace(services),
+        once=once,
+    )
 
 
 def _not_again(order: Order, row: Entry, why: str) -> OutcomeUnknown:

@@ -30,7 +30,7 @@ from ._errors import (
 from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
 from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
-from ._recovery import find, look_up
+from ._recovery import find, grace, look_up
 from ._values import Receipt, Retrying, Stopped, Waiting
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ GONE: Final = frozenset({403, 404, 410})  # what a file's host says of a file th
 LOST_POLLS: Final = 3  # a job the server does not know so often in a row is looked up in the history
 PAGE_S: Final = 5  # for one question that is only to make sure
 FAREWELL_S: Final = 5  # for the book-keeping of a call that is stopped
+SHORTEST_RENEWAL_S: Final = 0.1
 
 
 class Generation:
@@ -82,9 +83,7 @@ class Generation:
     async def _answer(self) -> Reply:
         """The final reply of the server: sent once, waited for, and looked up where the answer got lost."""
         try:
-            reply = await self._services.client.create(
-                self._order.call, self._watch, waits_for_limits=self._services.texts is None
-            )
+            reply = await self._sent()
         except ElumentaError as error:
             error.call_id = self._order.call_id
             if isinstance(error, GenerationFailed):
@@ -100,6 +99,23 @@ class Generation:
         if reply.status == "pending" or (not reply.status and reply.url is None and reply.text is None):
             reply = await self._wait(reply)
         return reply
+
+    async def _sent(self) -> Reply:
+        """What the one request brought. While it is under way no other kernel takes the row for an abandoned one."""
+        renewing = asyncio.ensure_future(self._renew())
+        try:
+            return await self._services.client.create(
+                self._order.call, self._watch, waits_for_limits=self._services.texts is None
+            )
+        finally:
+            renewing.cancel()
+
+    async def _renew(self) -> None:
+        lease_s = grace(self._services)
+        while True:
+            await asyncio.sleep(max(lease_s / 3, SHORTEST_RENEWAL_S))
+            with contextlib.suppress(LedgerError):  # the next time
+                await self._services.writer.renew(self._order.call_id, lease_s)
 
     async def _overtaken(self, error: GenerationFailed) -> Reply:
         """A stream that ended with an error may have been made and charged all the same: its page tells.

@@ -39,6 +39,7 @@ __all__ = [
     "Shelf",
     "find",
     "given_up",
+    "grace",
     "look_up",
     "look_up_together",
     "siblings",
@@ -50,7 +51,7 @@ LOOKS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)  # an interrupted server shows the ge
 FRESH_S: Final = 120.0  # a call older than this is not waited for: one look
 SLACK_S: Final = 5.0  # server timestamps have whole seconds, and so has the Date header that tells its clock
 WINDOW_S: Final = 900.0  # a generation made later than this after the intent is another one
-GRACE_S: Final = 900.0  # after this an unanswered call that no history shows is released
+GRACE_S: Final = 900.0  # after this an unanswered call that nobody waits for and no history shows is released
 WEEK: Final = timedelta(days=7)  # for so long a released call can still be found
 PAGES: Final = 100
 
@@ -262,13 +263,18 @@ async def find(services: Services, order: Order) -> Reply | None:
         return listed
 
 
+def grace(services: Services) -> float:
+    """For how many seconds a call without news stays open. The kernel that waits for its answer renews that."""
+    return GRACE_S if services.grace_s is None else services.grace_s
+
+
 async def given_up(services: Services, order: Order, row: Entry) -> str:
     """Release a row that is nowhere at the server although its grace is over, and say why; ``""``: it stays open.
 
-    It stays adoptable for a week.
+    It stays adoptable for a week. A row whose kernel still waits, or was answered meanwhile, is not released.
     """
     age_s = (services.ledger.now() - row.started_at).total_seconds()
-    if not order.missing or age_s <= (GRACE_S if services.grace_s is None else services.grace_s):
+    if not order.missing or age_s <= grace(services):
         return ""
     if order.generation_id is None:
         why = _("the account's history does not show it: released, not charged")
@@ -276,8 +282,8 @@ async def given_up(services: Services, order: Order, row: Entry) -> str:
         why = _("the server knows no generation {id} and its history does not show it: released, not charged").format(
             id=order.generation_id
         )
-    await services.writer.release(Release(call_id=row.id, status="failed", error=why, lost=True))
-    return why
+    gone = Release(call_id=row.id, status="failed", error=why, generation_id=order.generation_id, lost=True)
+    return why if await services.writer.release(gone) else ""
 
 
 async def _listing(services: Services, order: Order) -> Listing:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
 
-from elumenta_nb._engine import LEASE_S
+from elumenta_nb._engine import intent_of
 from elumenta_nb._errors import (
     AuthFailed,
     BadReply,
@@ -32,8 +32,7 @@ from elumenta_nb._errors import (
 )
 from elumenta_nb._generation import Generation
 from elumenta_nb._language import gettext as _
-from elumenta_nb._ledger import Intent, Taken
-from elumenta_nb._prices import price_key
+from elumenta_nb._ledger import Taken
 from elumenta_nb._result import Result
 from elumenta_nb._texts import Texts
 from elumenta_nb._values import Retrying
@@ -222,7 +221,9 @@ class Runner:
         order = task.order
         order.depart()
         try:
-            answer = await self._services.writer.reserve(self._intent(task))
+            answer = await self._services.writer.reserve(
+                intent_of(self._services, self._account, order, once=task.once)
+            )
         except BudgetExceeded as error:
             await self._refused(task, error)
             return
@@ -335,28 +336,6 @@ class Runner:
     def _put(self, done: Done) -> None:
         self.under_way.discard(done.number)
         self._sink(done)
-
-    def _intent(self, task: Task) -> Intent:
-        order = task.order
-        call, services = order.call, self._services
-        return Intent(
-            account=self._account,
-            api=services.api,
-            origin=call.origin,
-            category=call.category,
-            model=call.model,
-            provider=order.resolved.model.provider,
-            params=call.params,
-            prompt_chars=len(call.prompt),
-            prompt_hash=order.prompt_hash,
-            fingerprint=order.fingerprint,
-            price_key=price_key(order.resolved),
-            folder=str(services.store.folder),
-            quoted=order.quoted,
-            held=order.held,
-            lease_s=LEASE_S,
-            once=task.once,
-        )
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

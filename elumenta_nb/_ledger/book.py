@@ -189,7 +189,11 @@ class Book:
         return states
 
     def release(self, tx: Tx, now_us: int, items: Sequence[Release]) -> list[bool | LedgerError]:
-        """Nothing to pay: the hold is given back. False when the row is settled, or `cancelled` after it was sent."""
+        """Nothing to pay: the hold is given back.
+
+        False when the row is settled, `cancelled` after it was sent, or `lost` while somebody waits for its answer or
+        after it was told a generation that the release does not name.
+        """
         return self._change(tx, now_us, [(item.call_id, (item,)) for item in items], self._release)
 
     def doubt(self, tx: Tx, now_us: int, items: Sequence[tuple[int, str]]) -> list[bool | LedgerError]:
@@ -199,10 +203,6 @@ class Book:
     def renew(self, tx: Tx, now_us: int, items: Sequence[tuple[int, float]]) -> list[bool | LedgerError]:
         """Somebody still waits for it: the lease ends so many seconds from now."""
         return self._change(tx, now_us, [(call_id, (lease_s,)) for call_id, lease_s in items], self._renew)
-
-    def note_attempts(self, tx: Tx, now_us: int, items: Sequence[tuple[int, int]]) -> list[bool | LedgerError]:
-        """How many times its request was sent until now."""
-        return self._change(tx, now_us, [(call_id, (attempts,)) for call_id, attempts in items], self._note_attempts)
 
     def _change(self, tx: Tx, now_us: int, items: Any, apply: Any) -> list[bool | LedgerError]:
         hand = self._hand(tx, now_us, [call_id for call_id, _rest in items])
@@ -279,6 +279,8 @@ class Book:
                 change.flags, change.error, change.touched = change.flags & ~Flag.LOST, item.error, True
                 self._note(hand, change, item)
             return True
+        if item.lost and (change.is_waited_for(hand.now_us) or change.named != split_id(item.generation_id)[:2]):
+            return False
         change.status = int(State.FAILED if item.status == "failed" else State.CANCELLED)
         change.touched, change.ended_us, change.lease_us = True, hand.now_us, None
         change.tokens = change.held = 0
@@ -299,10 +301,6 @@ class Book:
         if change.status >= State.COMPLETED:
             return False
         change.lease_us, change.touched = hand.now_us + int(lease_s * 1e6), True
-        return True
-
-    def _note_attempts(self, _hand: Hand, change: Change, attempts: int) -> bool:
-        change.attempts, change.touched = max(change.attempts, attempts), True
         return True
 
     def _note(self, hand: Hand, change: Change, item: Settlement | Release) -> None:

@@ -127,7 +127,8 @@ class Settlement:
 class Release:
     """A call that costs nothing: the server said so (`failed`), or it was never sent (`cancelled`).
 
-    `lost` marks a row that no history showed: it stays adoptable for 7 days.
+    `lost` marks a row that no history showed: it stays adoptable for 7 days. It was looked for by `generation_id`,
+    where that is given.
     """
 
     call_id: int

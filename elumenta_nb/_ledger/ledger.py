@@ -156,7 +156,10 @@ class Ledger:
         return self._run("settle", items)
 
     def release(self, items: Iterable[Release]) -> list[bool]:
-        """Calls that cost nothing give their hold back. False: the row is settled, or was sent (`cancelled`)."""
+        """Calls that cost nothing give their hold back.
+
+        False: the row is settled, was sent (`cancelled`), or its own kernel waits or was answered meanwhile (`lost`).
+        """
         return self._run("release", items)
 
     def doubt(self, items: Iterable[tuple[int, str]]) -> list[bool]:
@@ -166,10 +169,6 @@ class Ledger:
     def renew(self, items: Iterable[tuple[int, float]]) -> list[bool]:
         """Leases that end so many seconds from now: somebody still waits."""
         return self._run("renew", items)
-
-    def note_attempts(self, items: Iterable[tuple[int, int]]) -> list[bool]:
-        """How many times a call's request was sent until now."""
-        return self._run("note_attempts", items)
 
     def adopt(self, items: Iterable[Elsewhere]) -> list[int | None]:
         """Rows of what the account spent elsewhere; ``None`` where the generation is one of ours."""

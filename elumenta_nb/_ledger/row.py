@@ -135,6 +135,10 @@ class Change:
         """Its generation as stored."""
         return self.generation_no, self.generation_name
 
+    def is_waited_for(self, now_us: int) -> bool:
+        """Whether its request is about to be sent, or under way: nobody else can know yet what becomes of it."""
+        return self.status == State.RESERVED and self.lease_us is not None and self.lease_us > now_us
+
     @property
     def yields(self) -> bool:
         """Its generation was never told to it: it gives way to a call that it was told to."""

@@ -75,10 +75,6 @@ class Writer:
         (renewed,) = await self._ask("renew", [(call_id, lease_s)])
         return cast("bool", renewed)
 
-    async def note_attempts(self, call_id: int, attempts: int) -> bool:
-        (noted,) = await self._ask("note_attempts", [(call_id, attempts)])
-        return cast("bool", noted)
-
     async def drain(self) -> None:
         """Wait until everything that was asked for is written."""
         while self._waiting or self._flushing is not None:  # noqa: ASYNC110 - the loop writes in its next tick

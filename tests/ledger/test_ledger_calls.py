@@ -164,8 +164,33 @@ def test_a_row_that_no_history_showed_can_still_be_found(ledger, clock):
     assert ledger.totals((), Where())[0][3] == 0
 
 
+def test_a_row_whose_kernel_still_waits_is_not_given_up(ledger, clock):
+    call_id = reserve(ledger, lease_s=30)
+    assert ledger.release([Release(call_id=call_id, lost=True)]) == [False]
+    clock.move(29)
+    ledger.renew([(call_id, 30)])
+    clock.move(29)
+    assert ledger.release([Release(call_id=call_id, lost=True)]) == [False]
+    assert total(ledger) == (0, 13)
+    clock.move(1)
+    assert ledger.release([Release(call_id=call_id, lost=True)]) == [True]
+    assert total(ledger) == (0, 0)
+
+
+@pytest.mark.parametrize("told", ["accept", "claim"])
+def test_a_row_that_was_told_its_generation_meanwhile_is_not_given_up(ledger, told):
+    call_id = reserve(ledger)
+    ledger.doubt([(call_id, "no answer")])
+    getattr(ledger, told)([(call_id, 4711)])
+    assert ledger.release([Release(call_id=call_id, lost=True)]) == [False]
+    assert ledger.release([Release(call_id=call_id, lost=True, generation_id=12)]) == [False]
+    assert (ledger.call(call_id).status, ledger.call(call_id).held) == ("pending", 13)
+    assert ledger.release([Release(call_id=call_id, lost=True, generation_id="4711")]) == [True]
+
+
 def test_a_row_that_the_server_says_failed_is_not_adoptable(ledger):
     lost, failed = reserve(ledger), reserve(ledger)
+    ledger.doubt([(lost, "no answer")])
     ledger.release([Release(call_id=lost, lost=True), Release(call_id=failed)])
     assert ledger.claim([(failed, 4)]) == [False]
     ledger.release([Release(call_id=lost, error="the server says failed")])
@@ -175,6 +200,7 @@ def test_a_row_that_the_server_says_failed_is_not_adoptable(ledger):
 
 def test_a_settle_after_a_release_adopts_the_row_and_corrects_the_totals(ledger):
     call_id = reserve(ledger)
+    ledger.doubt([(call_id, "no answer")])
     ledger.release([Release(call_id=call_id, lost=True)])
     ledger.settle([Settlement(call_id=call_id, tokens=11, generation_id=5)])
     entry = ledger.call(call_id)
@@ -374,9 +400,8 @@ def test_only_a_charge_of_a_call_bought_here_is_a_highest_charge(ledger):
 
 def test_attempts_are_counted_upwards(ledger):
     call_id = reserve(ledger)
-    ledger.note_attempts([(call_id, 2)])
-    ledger.note_attempts([(call_id, 1)])
-    ledger.settle([Settlement(call_id=call_id, tokens=1)])
+    ledger.settle([Settlement(call_id=call_id, tokens=1, attempts=2)])
+    ledger.settle([Settlement(call_id=call_id, tokens=1, attempts=1)])
     assert ledger.call(call_id).attempts == 2
     once = reserve(ledger)
     ledger.settle([Settlement(call_id=once, tokens=1)])

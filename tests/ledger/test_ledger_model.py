@@ -219,14 +219,19 @@ class LedgerMachine(RuleBasedStateMachine):
             if generation is not None:
                 self.learn(row, generation)
 
-    @rule(call_id=calls, status=st.sampled_from(["failed", "cancelled"]), lost=st.booleans())
-    def release(self, call_id: int, status: str, lost: bool) -> None:
+    @rule(call_id=calls, status=st.sampled_from(["failed", "cancelled"]), lost=st.booleans(), names_it=st.booleans())
+    def release(self, call_id: int, status: str, lost: bool, names_it: bool) -> None:
         if row := self.row(call_id):
             able = row.status != "completed" and not (
                 status == "cancelled" and row.status not in {"reserved", "cancelled"}
             )
             lost = lost and status == "failed"
-            assert self.ledger.release([Release(call_id=call_id, status=status, lost=lost)]) == [able]
+            sought = row.generation if names_it else None
+            if lost and row.status in OPEN:
+                is_waited_for = row.status == "reserved" and row.lease > self.clock.now
+                able = not is_waited_for and row.generation == sought
+            item = Release(call_id=call_id, status=status, lost=lost, generation_id=sought)
+            assert self.ledger.release([item]) == [able]
             if able and row.status in OPEN:
                 row.status, row.held, row.lost = status, 0, lost
             elif able and not lost:

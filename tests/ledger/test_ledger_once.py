@@ -79,7 +79,7 @@ def test_an_open_or_a_paid_row_keeps_its_key(ledger, what, status):
     "given_up", [{"status": "failed"}, {"status": "cancelled"}, {"status": "failed", "lost": True}]
 )
 def test_a_row_that_costs_nothing_gives_its_key_up(ledger, given_up):
-    first = reserve(ledger, once="row 1")
+    first = reserve(ledger, once="row 1", lease_s=0)
     ledger.release([Release(call_id=first, **given_up)])
     second = ask(ledger)
     assert isinstance(second, int)
@@ -113,6 +113,7 @@ def test_a_taken_key_asks_no_budget_and_a_refused_intent_takes_no_key(ledger):
 
 def test_a_lost_row_that_is_found_takes_its_key_back(ledger):
     first = reserve(ledger, once="row 1")
+    ledger.doubt([(first, "no answer")])
     ledger.release([Release(call_id=first, lost=True)])
     assert ledger.claim([(first, 4711)]) == [True]
     answer = ask(ledger)
@@ -123,6 +124,7 @@ def test_a_lost_row_that_is_found_takes_its_key_back(ledger):
 @pytest.mark.parametrize("found", ["claim", "accept", "settle"])
 def test_a_lost_row_that_is_found_when_another_has_its_key_is_kept_without_it(ledger, found):
     first = reserve(ledger, once="row 1")
+    ledger.doubt([(first, "no answer")])
     ledger.release([Release(call_id=first, lost=True)])
     second = ask(ledger)
     assert isinstance(second, int)
@@ -140,6 +142,7 @@ def test_of_two_lost_rows_that_are_found_together_one_takes_the_key(ledger):
     rows = []
     for _ in range(2):
         rows.append(reserve(ledger, once="row 1"))
+        ledger.doubt([(rows[-1], "no answer")])
         ledger.release([Release(call_id=rows[-1], lost=True)])
     ledger.settle([Settlement(call_id=row, tokens=13, generation_id=row) for row in rows])
     answer = ask(ledger)
@@ -212,7 +215,7 @@ def test_requests_of_the_account_in_a_window_are_counted_each_time_they_were_sen
     assert ledger.sent_since("7", LIVE, since) == 0
     buy(ledger)
     again = reserve(ledger)
-    ledger.note_attempts([(again, 3)])
+    ledger.settle([Settlement(call_id=again, tokens=1, attempts=3)])
     reserve(ledger)  # about to be sent
     ledger.release([Release(call_id=reserve(ledger), status="failed")])  # a refusal was a request too
     ledger.release([Release(call_id=reserve(ledger), status="cancelled")])  # never sent

@@ -68,7 +68,6 @@ def test_each_waiter_gets_its_own_answer(ledger):
         assert await writer.doubt(2, "lost") is True
         assert await writer.claim(2, "x") is True
         assert await writer.renew(2, 5) is True
-        assert await writer.note_attempts(2, 4) is True
         item = Restored(account="7", api=LIVE, category="image", model="m", saved=3)
         return first, second, await writer.restore(item)
 
