@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,6 +15,7 @@ from elumenta_nb._language import gettext as _
 from .economy import Economy
 from .faults import FaultLayer, Faults
 from .rows import Refusal
+from .scratch import Scratch
 
 if TYPE_CHECKING:
     import asyncio
@@ -96,10 +94,8 @@ class Server:
         clock: Callable[[], float],
     ) -> None:
         modules = _modules()
-        self._scratch = None if state else Path(tempfile.mkdtemp(prefix="elumenta-sandbox-"))
-        if self._scratch is not None:
-            atexit.register(shutil.rmtree, self._scratch, ignore_errors=True)  # of a server nobody stopped
-        self.state = state or Path(str(self._scratch), "sandbox.sqlite")
+        self._scratch = None if state else Scratch()
+        self.state = self._scratch.path / "sandbox.sqlite" if self._scratch else Path(str(state))
         self._economy = Economy(
             self.state, plan=plan, balance=balance, strict_access=strict_access, count_all=count_all, clock=clock
         )
@@ -107,6 +103,8 @@ class Server:
             self._listener = _listen(port)
         except ConfigError:
             self._economy.close()
+            if self._scratch is not None:
+                self._scratch.remove()
             raise
         self.port: int = self._listener.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self.port}"
@@ -222,7 +220,7 @@ class Server:
         self._api.close()
         self._economy.close()
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
 
     def __enter__(self) -> Self:
         return self

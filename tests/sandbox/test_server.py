@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -75,6 +76,55 @@ def test_its_own_state_is_deleted_and_a_given_one_is_kept(tmp_path):
         server.control("plan", "pro")
     with serve(state=tmp_path / "deep" / "state.sqlite", plan="free") as again:
         assert (again.api_key, again.account.plan, again.account.balance) == (key, "pro", 700)
+
+
+def test_the_state_of_a_killed_process_goes_when_the_next_starts_and_that_of_a_living_one_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    code = (
+        "import os, signal, sys\n"
+        "from elumenta_nb.sandbox import serve\n"
+        "print(serve().state.parent, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+    def started():
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return child, Path(child.stdout.readline().strip())
+
+    def killed(child):
+        child.communicate("\n", timeout=60)
+        assert child.returncode == -signal.SIGKILL
+
+    one, of_one = started()
+    two, of_two = started()
+    killed(one)
+    left = [folder.exists() for folder in (of_one, of_two)]
+    (tmp_path / "elumenta-sandbox-of-a-stranger").mkdir()
+    three, of_three = started()
+
+    assert left == [True, True]
+    assert [folder.exists() for folder in (of_one, of_two, of_three)] == [False, True, True]
+    assert (tmp_path / "elumenta-sandbox-of-a-stranger").exists(), "no lock says whose it is"
+    for child in (two, three):
+        killed(child)
+
+
+def test_a_server_that_cannot_start_leaves_no_state(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with serve() as server:
+        done = python(
+            "import os, signal, sys\n"
+            "from elumenta_nb.sandbox import serve\n"
+            "from elumenta_nb._errors import ConfigError\n"
+            "try: serve(int(sys.argv[1]))\n"
+            "except ConfigError: print('refused', flush=True)\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n",
+            server.port,
+        )
+
+    assert done.stdout.strip() == "refused"
+    assert list(tmp_path.glob("elumenta-sandbox-*")) == []
 
 
 def test_a_job_of_a_killed_process_completes_for_the_next(tmp_path, connect):
