@@ -4,12 +4,15 @@ In this order: `ELUMENTA_TEST_POSTGRES` (a folder with ``initdb`` and ``postgres
 ``apt-get install postgresql`` as root. When nothing works it says what to install and fails: tests of the ledger in
 PostgreSQL are never skipped in silence.
 
-A server lives in a folder of its own, listens on a socket there and ends with the tests. PostgreSQL refuses to run as
+A server lives in a folder of its own, listens on a socket there and ends with the tests. Where those were killed, the
+next that starts one ends what they left: a lock in the folder says whose tests still run. PostgreSQL refuses to run as
 root, so root starts it as another user.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pwd
 import shutil
@@ -28,6 +31,7 @@ PLACES = (
     "/usr/local/opt/postgresql*/bin",
 )
 USERS = ("postgres", "nobody")
+PREFIX, ALIVE = "el-pg-", "alive"
 ADVICE = """No PostgreSQL was found and none could be installed. Do one of these, then run again:
   Debian, Ubuntu:  sudo apt-get install postgresql
   Fedora:          sudo dnf install postgresql-server
@@ -83,6 +87,20 @@ def _user() -> str | None:
     raise SystemExit("PostgreSQL does not run as root, and there is no user postgres or nobody.")
 
 
+def _as(user: str | None) -> dict[str, object]:
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+
+
+def sweep(programs: Path) -> None:
+    """End the servers whose tests were killed, and remove their folders."""
+    for alive in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{ALIVE}"):
+        with contextlib.suppress(OSError), alive.open("rb+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stop = [programs / "pg_ctl", "stop", "-D", alive.parent / "data", "-m", "immediate", "-s"]
+            subprocess.run(stop, cwd="/", capture_output=True, check=False, **_as(_user()))
+            shutil.rmtree(alive.parent, ignore_errors=True)
+
+
 class Server:
     """One server in a temporary folder. `durable` keeps fsync on: for figures, not for tests."""
 
@@ -92,7 +110,11 @@ class Server:
             raise RuntimeError(ADVICE)
         self._bin = found
         self._user = _user()
-        self.folder = Path(tempfile.mkdtemp(prefix="el-pg-"))  # short: a socket's path has at most 107 characters
+        sweep(found)
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # short: a socket's path has at most 107 characters
+        self._lock = (self.folder / f".{ALIVE}").open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        (self.folder / f".{ALIVE}").rename(self.folder / ALIVE)  # under its name it is locked already
         if self._user:
             shutil.chown(self.folder, self._user)
         self._data = self.folder / "data"
@@ -112,7 +134,7 @@ class Server:
         self.end()
 
     def _as_user(self) -> dict[str, object]:
-        return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []} if self._user else {}
+        return _as(self._user)
 
     def _run(self, name: str, *words: object) -> None:
         done = subprocess.run(
@@ -156,6 +178,7 @@ class Server:
 
     def end(self) -> None:
         self.stop(crash=True)
+        self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask(self, sql: str, *values: object, database: str = "postgres") -> list[tuple[object, ...]]:
