@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._ledger import Entry
     from ._order import Order
     from ._store import Store
+    from ._values import Origin
 
 __all__ = ["is_awaited", "may_reuse", "not_home"]
 
@@ -27,8 +28,14 @@ def may_reuse(order: Order) -> bool:
 
 
 def is_awaited(order: Order, row: Entry) -> bool:
-    """Whether this open row is an earlier run of the order's cell: waiting for it is free, another is not."""
-    return row.open and row.origin.run != order.call.origin.run and _same_cell(order, row)
+    """Whether this open row is an earlier run of the order's cell: waiting for it is free, another is not.
+
+    In a script, which has no cells, it is any equal call whose answer was lost, or that another process waits for.
+    """
+    ours, theirs = order.call.origin, row.origin
+    if _is_of_cell(ours) or _is_of_cell(theirs):
+        return row.open and theirs.run != ours.run and _same_cell(order, row)
+    return row.status == "unknown" or (row.status == "pending" and theirs.kernel != ours.kernel)
 
 
 def not_home(order: Order, rows: Iterable[Entry], store: Store, api: str) -> list[Entry]:
@@ -38,6 +45,10 @@ def not_home(order: Order, rows: Iterable[Entry], store: Store, api: str) -> lis
     lacking = store.without_take(api, {row.id for row in rows}) if rows else set()
     found = [row for row in rows if row.id in lacking and _is_kept(order, row) and not (run and row.origin.run == run)]
     return sorted(found, key=lambda row: (not _same_cell(order, row), row.id))
+
+
+def _is_of_cell(origin: Origin) -> bool:
+    return bool(origin.cell_id or origin.source_hash)
 
 
 def _same_cell(order: Order, row: Entry) -> bool:

@@ -66,11 +66,21 @@ def session_of(world) -> Iterator[Callable[[type[Session]], Any]]:
         session.close()
 
 
-def reserved(world: Any, count: int = 1, *, kernel: str = "dead", run: str = "r1", **params: Any) -> list[int]:
+def reserved(
+    world: Any,
+    count: int = 1,
+    *,
+    kernel: str = "dead",
+    run: str = "r1",
+    source: Any = "magic",
+    cell_id: str = "c1",
+    source_hash: str = "s1",
+    **params: Any,
+) -> list[int]:
     """Rows as a kernel leaves them that is killed, or waits, while its equal calls are under way; their numbers."""
     session = world.session
     services = session.services()
-    origin = Origin(source="magic", cell_id="c1", source_hash="s1", run=run, kernel=kernel)
+    origin = Origin(source=source, cell_id=cell_id, source_hash=source_hash, run=run, kernel=kernel)
     call = Call(category="text", model="gpt-5", prompt="hi", params=params, origin=origin, reuse="all")
     intent = Intent(
         account=session.account_name(), api=services.api, category="text", model="gpt-5", quoted=2, held=2,
@@ -78,6 +88,12 @@ def reserved(world: Any, count: int = 1, *, kernel: str = "dead", run: str = "r1
         fingerprint=services.store.fingerprint(call, services.api), lease_s=1800,
     )  # fmt: skip
     return session.ledger().reserve([intent] * count)
+
+
+def left_by_script(world: Any, *, kernel: str) -> int:
+    """A row of a script, which has no cells."""
+    (id_,) = reserved(world, kernel=kernel, run="", source="python", cell_id="", source_hash="")
+    return id_
 
 
 def made(world: Any, count: int) -> list[Any]:
@@ -238,3 +254,40 @@ def test_a_call_that_is_told_its_generation_while_recover_looks_is_not_called_lo
 
     assert result.generation_id == generation
     assert world.booked == world.charged == 2
+
+
+# ---------------------------------------------------------------- scripts
+
+
+@pytest.mark.parametrize("kernel", ["dead", KERNEL])
+def test_a_script_that_reuses_does_not_buy_what_was_lost_a_moment_ago(world, kernel):
+    id_ = left_by_script(world, kernel=kernel)
+    world.session.ledger().doubt([(id_, "the connection was lost")])
+    (generation,) = made(world, 1)
+
+    (result,) = world.buy("gpt-5", "hi", reuse="all")
+
+    assert (result.id, result.generation_id) == (id_, generation)
+    assert world.booked == world.charged == 2
+
+
+def test_a_script_that_reuses_waits_for_what_another_process_waits_for(world):
+    id_ = left_by_script(world, kernel="dead")
+    (generation,) = made(world, 1)
+    world.session.ledger().accept([(id_, generation)])
+
+    (result,) = world.buy("gpt-5", "hi", reuse="all")
+
+    assert (result.id, result.generation_id) == (id_, generation)
+    assert world.booked == world.charged == 2
+
+
+@pytest.mark.parametrize(("kernel", "reuse"), [(KERNEL, "all"), ("dead", "off")])
+def test_a_script_buys_each_call_that_it_makes_side_by_side_and_each_without_reuse(world, kernel, reuse):
+    id_ = left_by_script(world, kernel=kernel)
+    world.session.ledger().accept([(id_, "4711")])
+
+    (result,) = world.buy("gpt-5", "hi", reuse=reuse)
+
+    assert result.id != id_
+    assert world.charged == 2
