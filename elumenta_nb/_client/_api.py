@@ -41,6 +41,7 @@ __all__ = ["Client"]
 
 PAID_S: Final = 600.0  # for a generation to be answered
 PIECE_S: Final = 120.0  # between two pieces of a stream
+PAGE_S: Final = 5.0  # for one question that is only to make sure
 FREE_S: Final = 30.0  # for everything else
 _SLOWEST: Final = 2.0  # an answer may take this many times as long in all as between two of its bytes
 _OTHER_PLACE: Final = frozenset({400, 404, 405, 422})  # of a GET: this path does not know the id, another may (R9)
@@ -138,10 +139,22 @@ class Client:
             sends += 1
             outcome = await self._send_paid(request, watch)
             if not isinstance(outcome, Setback):
-                return outcome
+                return await self._with_result(outcome, watch, streamed=request.stream)
             if not waits and isinstance(outcome.error, RateLimited):
                 raise outcome.error
             await self._again(sends, outcome, watch.retrying)
+
+    async def _with_result(self, reply: Reply, watch: Watch, *, streamed: bool) -> Reply:
+        """A completed reply that tells no result that can be read: the generation's page may have it."""
+        if reply.status != "completed" or reply.text or reply.url is not None or reply.id is None:
+            return reply
+        with contextlib.suppress(ElumentaError, TimeoutError):
+            async with asyncio.timeout(PAGE_S):
+                told = await self.poll(reply.id)
+            if streamed and told.text:
+                watch.delta(told.text)
+            return replace(reply, text=told.text or reply.text, url=told.url)
+        return reply
 
     async def _send_paid(self, request: wire.Request, watch: Watch) -> Reply | Setback:
         read_s = PIECE_S if request.stream else PAID_S
@@ -246,7 +259,8 @@ class Client:
         found = wire.read_history(told, page=page, limit=limit)
         if found is None:  # a page about maintenance shows no generation, but says of none that it is not there
             _nothing_in(_("a list of generations"))
-        fitting = (item for item in found.items if _fits(item, None if model else category, model, status))
+        named = (replace(item, model=model) if model and _is(item.model, model) else item for item in found.items)
+        fitting = (item for item in named if _fits(item, None if model else category, model, status))
         items = tuple(self._placed(item) for item in fitting)
         return replace(found, items=items)
 
@@ -356,6 +370,13 @@ def _host_of(location: str) -> str:
         return httpx.URL(location).host
     except (httpx.InvalidURL, ValueError, TypeError):
         return ""
+
+
+def _is(told: str, model: str) -> bool:
+    """Whether a model goes by this name in a history: its slug in any case, or the name that people read."""
+    known = catalog().models.get(model)
+    names = {model.casefold(), known.name.casefold() if known and known.name else model}
+    return not names.isdisjoint({told.casefold(), told.casefold().replace(" ", "-")})
 
 
 def _fits(item: Reply, category: str | None, model: str | None, status: str | None) -> bool:

@@ -218,6 +218,7 @@ class Sending:
     extensions: dict[str, Any] = field(repr=False)
     pieces: Any = field(default=None, repr=False)  # of a body that is made while it is sent
     chunked: bool = False
+    length: int = 0  # of the pieces, where they are not chunked
 
     @classmethod
     def of(cls, request: httpx.Request) -> Sending:
@@ -233,6 +234,7 @@ class Sending:
             request.extensions,
             request.stream,
             "content-length" not in request.headers,
+            int(request.headers.get("content-length", 0)),
         )
 
 
@@ -335,14 +337,21 @@ class Connection(httpx.AsyncBaseTransport):
             await line.drained(within_s)
             return
         line.transport.write(_start(request))
+        left = request.length
         async for piece in request.pieces:
-            if line.over:  # a server may answer before it has read all of it, and hang up: its answer counts
+            # A server may answer before it has read all of it, and hang up: its answer counts.
+            if line.over or line.transport.is_closing():
                 return
+            left -= len(piece)
+            if left < 0 and not request.chunked:
+                break
             if piece:
                 line.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if request.chunked else piece)
                 await line.drained(within_s)
         if request.chunked:
             line.transport.write(b"0\r\n\r\n")
+        elif left:  # the server would wait for the rest, or take what is too much for the next request
+            raise httpx.LocalProtocolError("the file changed while it was sent")
 
     # ------------------------------------------------------------ the answer
 

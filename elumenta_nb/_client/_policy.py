@@ -42,6 +42,9 @@ _NOT_ACTED_ON: Final = frozenset({301, 307, 308})
 # gateway that no longer waited for a server which did.
 _NOT_DONE: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429})
 
+# A gateway's word about this one exchange: what costs nothing is asked again, and a job's wait goes on.
+_PASSING: Final = frozenset({408, 425, 499})
+
 Words = Callable[[], str]
 
 
@@ -126,7 +129,7 @@ def judge(status: int, said: ServerSaid, *, paid: bool, now: float, location: st
             status=status,
         )
         return Setback(error=error)
-    settled = status in _NOT_DONE or said.documented or (not paid and 400 <= status < 500)
+    settled = status in _NOT_DONE or said.documented or (not paid and 400 <= status < 500 and status not in _PASSING)
     row = _ROWS.get(status, _ROWS[400]) if settled else _OPEN
     facts: dict[str, Any] = {
         "spent": "no" if settled or not paid else "maybe",
@@ -145,7 +148,7 @@ def judge(status: int, said: ServerSaid, *, paid: bool, now: float, location: st
         reason = _("request limit reached")
         return Setback(error=error, again=short, wait_s=wait_s, reason=reason)
     unavailable = status == 503 and said.documented
-    again = unavailable or (not paid and status >= 500)
+    again = unavailable or (not paid and (status >= 500 or status in _PASSING))
     longest_s = LONGEST_WAIT_S if paid else LONGEST_FREE_WAIT_S
     wait_s = min(said.retry_after, longest_s) if again and said.retry_after is not None else None
     reason = _("the model is not available now") if unavailable else _("the server failed")
@@ -176,7 +179,7 @@ def unreadable(status: int, said: ServerSaid, why: str = "", *, paid: bool) -> S
         "empty": _("The server answered nothing at all."),
     }
     message = forms.get(said.form, _("The server's answer cannot be read."))
-    if why:
+    if why := why or (said.message if said.form == "json" else ""):
         message += f" ({why})"
     hint = _("What became of the call: %elumenta recover") if paid else _("Is ELUMENTA_BASE_URL right?")
     return Setback(error=BadReply(message, hint=hint, spent="maybe" if paid else "no", status=status, code=said.code))

@@ -172,6 +172,8 @@ class EventStream:
 
 
 def _raw_text(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in _DELTA if isinstance(value.get(name), str)), None)
     return value if isinstance(value, str) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -9,6 +10,7 @@ from typing import Any, Final, Literal
 from elumenta_nb._values import Reply
 
 from . import _fields as f
+from ._json import tidy
 
 __all__ = ["TOKENS", "read_reply", "understood"]
 
@@ -34,7 +36,7 @@ def read_reply(obj: Any) -> Reply:
         model=f.first(source, ("model_slug", "model"), f.word) or "",
         category=f.first(source, ("category", "type"), f.word) or "",
         prompt=f.first(source, ("prompt",), f.text),
-        text=f.first(source, _TEXT, f.text),
+        text=_answer(source),
         url=f.first(source, _URL, f.url),
         thumbnail_url=f.first(source, ("thumbnail_url",), f.url),
         error=_reason(source),
@@ -82,6 +84,19 @@ def _unwrapped(obj: Any) -> Mapping[str, Any] | None:
         if isinstance(inner, Mapping) and ("id" in inner or ("status" in inner and "status" not in obj)):
             return inner
     return obj
+
+
+def _answer(source: Mapping[str, Any]) -> str | None:
+    found = f.first(source, _TEXT, f.text)
+    return f.first(source, _TEXT, _written) if found is None else found
+
+
+def _written(value: Any) -> str | None:
+    """An answer that came as a value and not as its text: it is paid, so it is kept as JSON."""
+    if isinstance(value, bool) or value in ({}, []):
+        return None
+    inner = value.get("text") if isinstance(value, Mapping) else None
+    return f.text(inner) or json.dumps(tidy(value), ensure_ascii=False)
 
 
 def _ended(source: Mapping[str, Any]) -> Literal["failed", ""]:

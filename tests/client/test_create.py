@@ -335,6 +335,13 @@ def test_a_recording_is_read_again_from_its_start_when_it_is_sent_again(tmp_path
     assert [b"ID3 sound" in seen.body for seen in ran.server.seen] == [True, True]
 
 
+def test_what_a_readable_answer_without_a_result_says_is_told():
+    ran = play(reply({"success": False, "error": {"code": 402, "message": "not enough tokens"}}))
+
+    assert (type(ran.error), ran.error.spent) == (e.BadReply, "maybe")
+    assert "not enough tokens" in str(ran.error)
+
+
 # ------------------------------------------------------------------ the key
 
 

@@ -17,9 +17,10 @@ MISSING = reply({"error": "not_found", "message": "no", "details": {}}, status=4
 
 @pytest.mark.parametrize(
     "trouble", [DROP, reset(), reply(b"", status=500), reply(b"", status=502), reply(b"", status=503), reply(b"", status=504),
+                reply(b"", status=408), reply(b"", status=425), reply(b"", status=499),
                 reply({"error": "rate_limit_exceeded", "retry_after": 1}, status=429),
                 raw(head(200, length=500) + b'{"id": 5') ],
-    ids=["drop", "reset", "500", "502", "503", "504", "429", "cut"],
+    ids=["drop", "reset", "500", "502", "503", "504", "408", "425", "499", "429", "cut"],
 )  # fmt: skip
 def test_a_free_request_is_tried_again_after_trouble(trouble):
     ran = play(trouble, reply(DONE), do=lambda client: client.poll(5))
@@ -28,7 +29,7 @@ def test_a_free_request_is_tried_again_after_trouble(trouble):
     assert (ran.value.tokens, len(ran.server.seen)) == (60, 2)
 
 
-@pytest.mark.parametrize("trouble", [DROP, reply(b"", status=502)], ids=["drop", "502"])
+@pytest.mark.parametrize("trouble", [DROP, reply(b"", status=502), reply(b"", status=499)], ids=["drop", "502", "499"])
 def test_it_is_not_tried_for_ever(trouble):
     ran = play(trouble, do=lambda client: client.balance())
 
@@ -52,6 +53,13 @@ def test_what_is_final_is_not_tried_again(status, kind):
 
     assert type(ran.error) is kind
     assert (ran.error.spent, len(ran.server.seen)) == ("no", 1)
+
+
+def test_a_gateway_that_did_not_wait_for_a_poll_is_trouble_and_no_refusal():
+    ran = play(reply(b"", status=408), do=lambda client: client.poll(5))
+
+    assert type(ran.error) is e.ServerError  # a job's wait goes on after it
+    assert ran.error.spent == "maybe"
 
 
 def test_a_poll_s_error_never_says_that_nothing_was_spent():
@@ -224,3 +232,11 @@ def test_a_web_page_for_json_is_named_and_nothing_is_retried():
 
     assert "a web page, not JSON" in str(ran.error)
     assert len(ran.server.seen) == 1
+
+
+@pytest.mark.parametrize("name", ["GPT-5-Nano", "gpt-5-nano", "GPT-5 Nano"])
+def test_a_history_may_call_a_model_by_the_name_that_people_read(name):
+    rows = [{"id": 1, "model": name, "status": "completed"}, {"id": 2, "model": "gpt-5", "status": "completed"}]
+    ran = play(reply({"items": rows, "total": 2}), do=lambda client: client.history(model="gpt-5-nano"))
+
+    assert [(item.id, item.model) for item in ran.value.items] == [(1, "gpt-5-nano")]

@@ -219,3 +219,28 @@ def test_a_stopped_stream_leaves_no_connection_behind():
     ran = play(chunked(body, b": wait\n\n", pause_s=0.5, end=False), do=stop)
 
     assert ran.value == 0
+
+
+PAGE = {"id": 18473, "status": "completed", "result_text": "Hello", "tokens_spent": 9}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        events(START, {"type": "piece", "words": "Hel"}, END, "[DONE]"),
+        reply({"id": 18473, "status": "completed", "tokens_spent": 3}),
+    ],
+    ids=["stream", "reply"],
+)
+def test_a_paid_text_that_cannot_be_read_on_its_way_is_asked_of_its_page(sent):
+    ran = play(sent, reply(PAGE), call=STREAM)
+
+    assert (ran.value.text, ran.value.tokens, ran.told.deltas) == ("Hello", 3, ["Hello"])
+    assert ran.server.paths == ["POST /generate/stream", "GET /generate/18473"]
+
+
+def test_an_answer_of_no_words_is_one_where_its_page_has_none_either():
+    for page in (reply({**PAGE, "result_text": ""}), reply(b"", status=404)):
+        ran = play(events(START, END, "[DONE]"), page, call=STREAM)
+
+        assert (ran.value.text, ran.value.tokens, ran.told.deltas) == ("", 3, [])

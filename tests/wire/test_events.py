@@ -81,6 +81,12 @@ def test_the_last_event_counts_without_its_last_line_break():
     assert read(b'data: {"type": "generation_end", "tokens_spent": 3}')[0].reply.tokens == 3
 
 
+def test_a_piece_in_an_object_is_a_piece():
+    assert read(wire({"type": "content_delta", "delta": {"type": "text_delta", "text": "Hi"}})) == [Delta("Hi")]
+    assert read(wire({"type": "content_delta", "delta": {"content": "Hi"}})) == [Delta("Hi")]
+    assert read(wire({"type": "content_delta", "delta": {"x": 1}})) == []
+
+
 @pytest.mark.parametrize("kind", ["generation_end", "error"])
 def test_an_event_that_was_cut_ends_nothing(kind):
     assert read(f'data: {{"type": "{kind}", "id": 5, "tokens_spent": 3'.encode()) == [Lost()]

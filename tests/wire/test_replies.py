@@ -176,6 +176,25 @@ def test_a_reply_in_an_envelope_is_found():
     assert read_reply({"data": {"id": 4, "status": "completed"}}).id == 4
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (5, "5"),
+        ({"да": [1]}, '{"да": [1]}'),
+        ({"type": "text", "text": "Hi"}, "Hi"),
+        ([{"a": 1}], '[{"a": 1}]'),
+        ("", ""),
+        (None, None),
+        ({}, None),
+        ([], None),
+        (False, None),
+    ],
+)
+def test_an_answer_that_came_as_a_value_is_kept_as_json(given, read):
+    assert read_reply({"id": 1, "status": "completed", "content": given}).text == read
+    assert read_reply({"id": 1, "result_text": given, "content": "Hi"}).text == ("" if given == "" else "Hi")
+
+
 @pytest.mark.parametrize("name", ["data", "generation", "result"])
 def test_the_status_of_the_request_is_not_that_of_the_generation(name):
     running = read_reply({"status": "success", name: {"id": 4, "status": "pending", "tokens_spent": 0}})
