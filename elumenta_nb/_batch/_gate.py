@@ -8,6 +8,7 @@ can be, one call asks again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -74,9 +75,13 @@ class Gate:
             self._waiting.append(waiter)
             try:
                 await waiter
-            finally:
-                if not waiter.done() or waiter.cancelled():
-                    self._waiting.remove(waiter)
+            except asyncio.CancelledError:
+                if waiter.cancelled():
+                    with contextlib.suppress(ValueError):  # taken out between the cancelling and here
+                        self._waiting.remove(waiter)
+                else:
+                    self._wake(1)  # it was this one's turn
+                raise
         return True
 
     def leave(self) -> None:

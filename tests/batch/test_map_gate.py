@@ -44,6 +44,21 @@ def test_no_more_than_the_width_are_let_in():
     assert asyncio.run(play()) == (3, 1)
 
 
+@pytest.mark.parametrize("woken_first", [True, False])
+def test_who_is_cancelled_at_the_moment_of_its_turn_leaves_the_turn_to_the_next(woken_first):
+    async def play():
+        gate, _clock = gate_of(1)
+        assert gate.try_enter()
+        first, second = asyncio.ensure_future(gate.enter()), asyncio.ensure_future(gate.enter())
+        await asyncio.sleep(0)
+        for step in (gate.leave, first.cancel) if woken_first else (first.cancel, gate.leave):
+            step()
+        ends = await asyncio.wait_for(asyncio.gather(first, second, return_exceptions=True), 5)
+        return type(ends[0]), ends[1], gate.active, len(gate._waiting)
+
+    assert asyncio.run(play()) == (asyncio.CancelledError, True, 1, 0)
+
+
 def test_a_refusal_halves_the_width_once_for_the_calls_that_were_under_way_together():
     async def play():
         gate, clock = gate_of(16)
