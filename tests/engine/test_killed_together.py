@@ -259,7 +259,7 @@ def test_a_call_that_is_told_its_generation_while_recover_looks_is_not_called_lo
 # ---------------------------------------------------------------- scripts
 
 
-@pytest.mark.parametrize("kernel", ["dead", KERNEL])
+@pytest.mark.parametrize("kernel", ["dead", pytest.param(KERNEL, id="this one")])
 def test_a_script_that_reuses_does_not_buy_what_was_lost_a_moment_ago(world, kernel):
     id_ = left_by_script(world, kernel=kernel)
     world.session.ledger().doubt([(id_, "the connection was lost")])
@@ -282,7 +282,7 @@ def test_a_script_that_reuses_waits_for_what_another_process_waits_for(world):
     assert world.booked == world.charged == 2
 
 
-@pytest.mark.parametrize(("kernel", "reuse"), [(KERNEL, "all"), ("dead", "off")])
+@pytest.mark.parametrize(("kernel", "reuse"), [pytest.param(KERNEL, "all", id="this one-all"), ("dead", "off")])
 def test_a_script_buys_each_call_that_it_makes_side_by_side_and_each_without_reuse(world, kernel, reuse):
     id_ = left_by_script(world, kernel=kernel)
     world.session.ledger().accept([(id_, "4711")])
