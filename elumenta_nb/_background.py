@@ -113,7 +113,7 @@ class _Follower:
         try:
             results: Sequence[Result] = self._handle.result()
         except ElumentaError as error:
-            lines = [f"{self._name}: {type(error).__name__}: {error}", error.money()]
+            lines = [f"{type(error).__name__}: {error}", error.money()]
             return [*_shown(error.results), (_told([*lines, *(f"→ {line}" for line in error.hint.splitlines())]), {})]
         except CancelledError:
             charged = _("What was accepted is still charged: %elumenta recover")

@@ -205,6 +205,15 @@ def models(frame: Any) -> Any:
     return _shown_as(frame, bundle)
 
 
+_UNSET: Final[Mapping[Any, Callable[[], str]]] = {  # what holds where a setting is not set
+    "api_key": lambda: _("none"),
+    "mode": lambda: _("live, with a key"),
+    "media_dir": lambda: _("elumenta_media beside the notebook"),
+    "reuse": lambda: _("all in cells of %%elumenta, off in Python"),
+    "lang": lambda: _("as the system says"),
+}
+
+
 def settings(told: Iterable[Mapping[str, str]], sandbox: str) -> Any:
     """The settings as a frame whose values are shown whole; `sandbox` is the address in use instead of the API's."""
     import pandas as pd
@@ -218,7 +227,10 @@ def settings(told: Iterable[Mapping[str, str]], sandbox: str) -> Any:
     def bundle(now: Any) -> Bundle:
         from ._render import table
 
-        shown = [(str(name), row["value"], row["from"]) for name, row in now.iterrows()]
+        shown = [
+            (str(name), _UNSET[name]() if row["value"] == "–" and name in _UNSET else row["value"], row["from"])
+            for name, row in now.iterrows()
+        ]
         hint = _("To change one: {python}, or {name} in the environment").format(
             python="el.configure(confirm_above=50)", name="ELUMENTA_CONFIRM_ABOVE=50"
         )

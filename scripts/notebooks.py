@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parents[1] / "notebooks"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WITH_RESULTS = "05_paid_once"
+CALLED_FROM = "/notebooks"  # the folder that spend knows them by: the same on every machine, as outputs name it
 KEPT = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 
 
@@ -38,7 +39,11 @@ def execute(path: Path, room: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(shutil.copy(path, here), as_version=4)
     for name in [name for name in os.environ if name.startswith("ELUMENTA_")]:
         del os.environ[name]
-    os.environ |= {"ELUMENTA_HOME": str(room / f"{path.stem}-home"), "ELUMENTA_LANG": "en"}
+    os.environ |= {
+        "ELUMENTA_HOME": str(room / f"{path.stem}-home"),
+        "ELUMENTA_LANG": "en",
+        "ELUMENTA_NOTEBOOK": f"{CALLED_FROM}/{path.name}",  # nbclient tells no name
+    }
     NotebookClient(notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(here)}}).execute()
     return notebook
 

@@ -115,7 +115,6 @@ class Dashboard:
         begins = None if not self.filters["period"].value else min((row[0] for row in found.days), default=today)
         daily = spend.spent_daily(ledger, Where(api=self._api, account=where.account), today)
         balance = self._asked_balance
-        refills = balance.refills_at.astimezone().date() if balance and balance.refills_at else None
         return _board.Board(
             sandbox=self._api == "sandbox",
             today=today,
@@ -128,7 +127,7 @@ class Dashboard:
             uncharged=tuple(ledger.uncharged(UNCHARGED, where)),
             balance=balance,
             budget=self._budget(),
-            forecast=spend.ending(daily, today, balance.tokens if balance else None, refills),
+            forecast=spend.ending(daily, today, balance),
             advice=spend.advice(daily),
             rate=spend.rate_of(**dict([self.filters["basis"].value])),
         )

@@ -81,6 +81,7 @@ CSS: Final = """
   .elumenta-panel .widget-inline-hbox, .elumenta-panel .jupyter-widget-inline-hbox { flex-wrap: wrap; height: auto; }
   .elumenta-panel .widget-inline-hbox > .widget-label:not(:empty) { width: 100% !important; text-align: left; }
   .elumenta-panel .widget-inline-hbox > .widget-label + * { flex: 1 1 200px; min-width: 0; }
+  .elumenta-panel .widget-dropdown > select { min-height: 28px; }
   .elumenta-panel .elumenta-help { margin-left: 2px; }
 }
 .elumenta-panel .jp-OutputArea-prompt, .elumenta-panel .jp-OutputPrompt { display: none; }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from elumenta_nb._catalog import Model, catalog
-from elumenta_nb._language import gettext as _, ngettext, span
+from elumenta_nb._language import gettext as _, ngettext, number, span, tokens
 
 from ._form import all_models, fits, rows_of
 from ._look import heading
@@ -113,8 +113,11 @@ class Models:
         else:
             row = catalog().categories[model.category]
             low, high = model.typical_s or row.typical_s
+            same = model.minimum == model.maximum
+            price = tokens(model.maximum) if same else f"{number(model.minimum)}–{tokens(model.maximum)}"
             facts = [
                 _(row.title),
+                price if model.maximum else "",
                 model.provider,
                 model.tier,
                 _("typically {low} to {high}").format(low=span(low), high=span(high)),

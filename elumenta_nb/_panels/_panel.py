@@ -334,10 +334,16 @@ class Panel:
     def _picture(self) -> Picture:
         model = self.form.chosen
         price = str(self.line.price) if self.line.price is not None else ""
-        title = " · ".join(filter(None, ["Elumenta", model.slug if model else "", price]))
+        title = " · ".join(filter(None, ["Elumenta", self._sandbox, model.slug if model else "", price]))
         lines = [*self._said, *map(_receipt, self.results[:1])]
         lines += [f"{_('earlier')}: {_receipt(result)}" for result in self.results[1 : 1 + _EARLIER]]
         return Picture(title, tuple(plain(line) for line in lines), self.source, self.gallery.newest)
+
+    @property
+    def _sandbox(self) -> str:
+        with suppress(ElumentaError):  # nowhere to send calls: there is no sandbox either
+            return "SANDBOX" if self._session().mode == "sandbox" else ""
+        return ""
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = self._picture().bundle()

@@ -156,7 +156,9 @@ class PriceLine:
         return str(self.price) if self.price is not None else _("price not known")
 
     def _others(self) -> list[tuple[str, bool]]:
-        others: list[tuple[str, bool]] = [(_("nothing is charged"), False)] if self.purse.mode == "sandbox" else []
+        others: list[tuple[str, bool]] = (
+            [(_("your account is not charged"), False)] if self.purse.mode == "sandbox" else []
+        )
         high = self.price.high if self.price is not None else 0
         if self.purse.balance is not None:
             left = _("balance {n}").format(n=number(self.purse.balance))

@@ -277,6 +277,7 @@ def test_config_says_where_calls_go_now(real):
     assert frame.loc["base_url", "value"].startswith("http://127.0.0.1:")
     assert frame.loc["base_url", "from"] == "the sandbox"
     assert str(current().settings.ledger()) in shown_as(frame)  # a path is shown whole
+    assert "elumenta_media beside the notebook" in shown_as(frame)  # what holds where nothing is set
     real("%elumenta sandbox off")
     assert real("%elumenta config").loc["base_url", "value"] == "https://elumenta.ru/api/v2"
 

@@ -54,6 +54,7 @@ def run_in_its_room(rooms):
     def run_it(name: str) -> tuple[nbformat.NotebookNode, dict]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ELUMENTA_HOME", str(rooms / f"{name}-home"))
+            patch.setenv("ELUMENTA_NOTEBOOK", f"/notebooks/{name}.ipynb")  # as scripts/notebooks.py calls them
             return run(rooms / name / f"{name}.ipynb")
 
     return run_it

@@ -52,6 +52,7 @@ def test_all_models_of_a_category_are_listed_with_price_and_tier(desk):
     assert len(lines) == len(catalog().of("image"))
     assert any("dall-e-3" in line and "5–13" in line and "Starter" in line for line in lines)
     assert panel.form.model.value == "photon-flash", "the cheapest"
+    assert "price in Elumenta tokens (credits of your account), plan it needs" in panel.form.about.value
 
 
 def test_the_search_narrows_the_list_and_the_choice_stays_while_it_can(desk):
@@ -173,6 +174,7 @@ def test_the_models_tab_filters_and_takes_a_model_to_the_form(desk):
     assert [slug for _line, slug in tab.list.options] == ["luma-ray2-flash", "kling-v2.1"]
     tab.tier.value = "Starter"
     assert [slug for _line, slug in tab.list.options] == ["luma-ray2-flash"]
+    assert "15–93 tokens" in tab.about.value
     panel.tabs.selected_index = 1
     tab.take.click()
 
@@ -230,3 +232,17 @@ def test_making_a_panel_waits_for_nothing(tmp_path):
     gate.set()
     until(lambda: panel.line.purse.balance is not None)
     session.close()
+
+
+def test_a_panel_of_the_sandbox_says_so_live_and_as_a_still_picture(desk, tmp_path):
+    session = QuickSession(mode="sandbox", home=tmp_path)
+    panel = Panel(lambda: session, None, category="image", namespace={})
+    until(lambda: panel.line.purse.balance is not None)
+    still = panel._repr_mimebundle_()[0]["text/plain"]
+    session.close()
+
+    assert "your account is not charged" in panel.cost.value
+    assert still.startswith("Elumenta · SANDBOX · photon-flash · ")
+    live = desk.panel("image")
+    assert "not charged" not in live.cost.value
+    assert "SANDBOX" not in live._repr_mimebundle_()[0]["text/plain"]
