@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ._spend import Forecast, Picture
+    from ._values import Balance
 
 __all__ = ["SpendAccessor", "install"]
 
@@ -78,8 +79,11 @@ class SpendAccessor:
 
         return cumulative(self._frame)
 
-    def forecast(self, balance: int | None = None, *, tz: str | tzinfo | None = None) -> Forecast:
-        """When the balance ends; no date where the data do not bear one. Without `balance`, the last one a reply told."""
+    def forecast(self, balance: int | Balance | None = None, *, tz: str | tzinfo | None = None) -> Forecast:
+        """When the balance ends; no date where the data do not bear one. Without `balance`, the last one a reply told.
+
+        ``el.balance()`` may also know of tokens that expire before they are used, and of a refill.
+        """
         from datetime import datetime
 
         from ._spend import daily, forecast, last_balance, zone_of

@@ -35,7 +35,7 @@ from elumenta_nb._language import gettext as _
 from elumenta_nb._ledger import Taken
 from elumenta_nb._result import Result
 from elumenta_nb._texts import Texts
-from elumenta_nb._values import Retrying
+from elumenta_nb._values import Retrying, Stopped
 
 from ._gate import Gate
 from ._joining import Joining
@@ -101,6 +101,7 @@ class Runner:
         label: str = "",
         on_error: str = "keep",
         gate: Gate | None = None,
+        drain_s: float = DRAIN_S,
     ) -> None:
         self._services = replace(services, texts=Texts(services.store, label))
         self._account = account
@@ -109,6 +110,7 @@ class Runner:
         self._again: deque[Task] = deque()
         self._raises = on_error == "raise"
         self._concurrency = concurrency
+        self._drain_s = drain_s
         client = services.client
         self.gate = gate or Gate(concurrency, limits=lambda: client.limits, skew_s=lambda: client.skew_s)
         self._joining = Joining(
@@ -119,6 +121,7 @@ class Runner:
         self._least: int | None = None  # what did not fit into a budget while nothing was under way
         self._why_not = ""
         self._troubles = 0
+        self._cut_off: dict[int, Stopped] = {}  # by call: what was true of it when its loop was cancelled
         self._home: asyncio.AbstractEventLoop | None = None
         self.draining: asyncio.Future[None] | None = None  # behind an interrupted cell
         self.under_way: set[int] = set()  # tasks that were taken, and their outcome is not told yet
@@ -172,10 +175,10 @@ class Runner:
             await self._services.texts.close()
 
     async def _wait_for(self, loops: list[asyncio.Task[None]]) -> None:
-        """Until all loops have ended; of stopped ones at most `DRAIN_S`. Raises what a loop raised, when all are at rest."""
+        """Until all loops have ended; of stopped ones at most `drain_s`. Raises what a loop raised, when all are at rest."""
         waiting, closed_for_s = set(loops), 0.0
         wrong: BaseException | None = None
-        while waiting and closed_for_s < DRAIN_S:
+        while waiting and closed_for_s < self._drain_s:
             done, waiting = await asyncio.wait(waiting, timeout=LOOK_S, return_when=asyncio.FIRST_EXCEPTION)
             closed_for_s += LOOK_S if self.gate.closed and not done else 0.0
             for loop in done:
@@ -186,8 +189,6 @@ class Runner:
             for loop in waiting:
                 loop.cancel()
             await asyncio.wait(waiting, timeout=10)
-            for number in list(self.under_way):
-                self._put(Done(number, "unknown", error=_("stopped while it ran")))
         if wrong is not None:
             raise wrong
 
@@ -196,6 +197,7 @@ class Runner:
     async def _loop(self) -> None:
         quick = 0
         while self.gate.try_enter() or await self.gate.enter():
+            task: Task | None = None
             try:
                 task = self._again.popleft() if self._again else next(self._tasks, None)
                 if task is None:
@@ -208,6 +210,10 @@ class Runner:
                     await self._known(task, task.entry)
                 else:
                     await self._buy(task)
+            except asyncio.CancelledError:
+                if task is not None:
+                    self._leave(task)
+                raise
             finally:
                 self.gate.leave()
             if quick >= BREATH:
@@ -273,6 +279,8 @@ class Runner:
     def _heard(self, event: Event) -> None:
         if isinstance(event, Retrying):
             self.reason = event.reason
+        elif isinstance(event, Stopped) and event.call_id is not None:
+            self._cut_off[event.call_id] = event
 
     # ------------------------------------------------------------ budgets
 
@@ -314,6 +322,22 @@ class Runner:
         task.entry = None
         task.order = fresh(task.order)
         self._again.append(task)
+
+    def _leave(self, task: Task) -> None:
+        """A row whose loop was cancelled: the next run of the map finds what its call is by then."""
+        order = task.order
+        call_id = order.call_id or (task.entry.id if task.entry is not None else None)
+        cut_off = self._cut_off.get(order.call_id)
+        status = cut_off.status if cut_off is not None else "completed" if task.entry is not None else "cancelled"
+        if status == "cancelled":
+            self._put(Done(task.number, "not bought", error=self.stopped))
+        elif status == "completed":
+            tokens = order.receipt.tokens if order.receipt is not None else 0
+            why = _("stopped before it was stored; it is paid, and the map run again fetches it")
+            self._put(Done(task.number, "failed", error=why, tokens=tokens, call_id=call_id))
+        else:
+            left = "pending" if status == "pending" else "unknown"
+            self._put(Done(task.number, left, error=_("stopped while it ran"), call_id=call_id))
 
     def _fail(self, task: Task, error: ElumentaError) -> None:
         status = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from elumenta_nb._errors import BadParam
 from elumenta_nb._language import date as _date, gettext as _, ngettext, number, tokens
 from elumenta_nb._render import card
+from elumenta_nb._values import Balance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,8 @@ class Forecast:
     """When `balance` tokens end at the rate of the last `days` complete days, `active` of them with spend.
 
     `ends_on` is the day they end at `per_day`; 4 of 5 such futures end between `earliest` and `latest` (``None``: in a
-    year or later). Without `ends_on`, `reason` says why there is no date. `refills_on` is the plan's next refill.
+    year or later). Without `ends_on`, `reason` says why there is no date. `refills_on` is the plan's next refill, and
+    `expiring` the tokens of the plan that will be left when they expire, on `expires_on`; 0 where nobody tells that.
     """
 
     balance: int | None
@@ -47,11 +49,25 @@ class Forecast:
     earliest: date | None = None
     latest: date | None = None
     refills_on: date | None = None
+    expires_on: date | None = None
+    expiring: int = 0
     reason: str = ""
 
     @property
     def outlook(self) -> str:
-        """The forecast in one sentence."""
+        """The forecast in a sentence, and one more where tokens expire before they are used."""
+        return " ".join(filter(None, [self._end, self._expiry]))
+
+    @property
+    def _expiry(self) -> str:
+        if not self.expiring or self.expires_on is None:
+            return ""
+        return _("About {tokens} of the plan expire on {day}, unused.").format(
+            tokens=tokens(self.expiring), day=_date(self.expires_on)
+        )
+
+    @property
+    def _end(self) -> str:
         if self.ends_on is None or self.earliest is None:
             return self.reason
         if self.latest is None:
@@ -93,13 +109,14 @@ class Forecast:
         return self.outlook
 
 
-def forecast(
-    daily: Sequence[int], today: date, balance: int | None = None, *, refills_on: date | None = None
-) -> Forecast:
+def forecast(daily: Sequence[int], today: date, balance: int | Balance | None = None) -> Forecast:
     """The forecast from `daily`, the tokens of each complete day since the first spend, yesterday last.
 
-    `today` is not among them: it is not over. Raises `BadParam` for a balance that cannot be.
+    `today` is not among them: it is not over. A `balance` as the account tells it may know of a refill, and of tokens
+    that expire. Raises `BadParam` for one that cannot be.
     """
+    account = balance if isinstance(balance, Balance) else None
+    balance = account.tokens if account is not None else balance
     if balance is not None and (type(balance) is not int or balance < 0):
         raise BadParam(_("A balance is a whole number of tokens, not {value!r}.").format(value=balance))
     weeks = min(len(daily), MOST_DAYS) // _WEEK
@@ -111,8 +128,10 @@ def forecast(
         "active": sum(1 for spent in seen if spent),
         "tokens": sum(seen),
         "per_day": rate,
-        "refills_on": refills_on,
+        "refills_on": account.refills_at.astimezone().date() if account and account.refills_at else None,
     }
+    if account is not None and len(seen) >= LEAST_DAYS and known["active"] not in range(1, LEAST_ACTIVE):
+        known |= _expiring(account, rate, today)
     if reason := _too_little(known):
         return Forecast(**known, reason=reason)
     assert balance is not None
@@ -127,6 +146,15 @@ def forecast(
         earliest=today + timedelta(days=math.floor(_reached(balance, rate, spread, len(seen)))),
         latest=None if late > HORIZON_DAYS else today + timedelta(days=math.ceil(late)),
     )
+
+
+def _expiring(account: Balance, rate: float, today: date) -> dict[str, Any]:
+    """What is left of the plan's tokens when they expire; they are used before those of packages."""
+    if account.expires_at is None or account.plan_tokens is None:
+        return {}
+    expires_on = account.expires_at.astimezone().date()
+    left = round(min(account.plan_tokens, account.tokens) - rate * (expires_on - today).days)
+    return {"expires_on": expires_on, "expiring": left} if left > 0 and expires_on >= today else {}
 
 
 def _too_little(known: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from elumenta_nb._ledger import Ledger
+    from elumenta_nb._values import Balance
 
 __all__ = ["Advice", "Overview", "advice", "choices", "ending", "groups", "overview", "since", "spent_daily"]
 
@@ -136,6 +137,6 @@ def advice(daily: Sequence[int]) -> Advice:
     return Advice(days=days, monthly=monthly, mix=mix)
 
 
-def ending(daily: Sequence[int], today: date, balance: int | None, refills_on: date | None) -> Forecast:
+def ending(daily: Sequence[int], today: date, balance: Balance | None) -> Forecast:
     """When the balance ends, by the last four weeks."""
-    return forecast(list(daily)[-MOST_DAYS:], today, balance, refills_on=refills_on)
+    return forecast(list(daily)[-MOST_DAYS:], today, balance)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, strategies as st
 
 from elumenta_nb._errors import BadParam
-from elumenta_nb._language import set_language
+from elumenta_nb._language import date as day, set_language, tokens
 from elumenta_nb._spend import forecast
+from elumenta_nb._values import Balance
 
 TODAY = date(2026, 11, 22)
 
@@ -105,10 +106,38 @@ def test_four_of_five_futures_end_within_the_range():
 
 
 def test_it_shows_what_it_rests_on_in_both_languages():
-    found = forecast([10] * 28, TODAY, 100, refills_on=date(2026, 12, 1))
+    found = forecast([10] * 28, TODAY, Balance(tokens=100, refills_at=datetime(2026, 12, 1, 12, tzinfo=UTC)))
     data, _ = found._repr_mimebundle_()
 
     assert "28 complete days" in data["text/plain"]
     assert "1 Dec" in data["text/html"]
     set_language("ru")
     assert "2 дек" in found.outlook
+
+
+def account(tokens=1300, plan_tokens=1000, days=10) -> Balance:
+    expires_at = datetime.combine(TODAY + timedelta(days=days), datetime.min.time(), UTC) + timedelta(hours=12)
+    return Balance(tokens=tokens, plan_tokens=plan_tokens, expires_at=expires_at)
+
+
+@pytest.mark.parametrize(
+    ("daily", "told", "left"),
+    [
+        ([10] * 28, account(), 900),
+        ([120] * 28, account(), 0),  # used up before
+        ([10] * 28, account(tokens=50), 0),  # the two figures contradict each other: the smaller one counts
+        ([0] * 14, account(), 1000),  # no date, but nothing of them is being used
+        ([1] * 14, account(), 990),
+        ([90, 0, 0, 0, 0, 0, 3], account(), 0),  # too little to say how much will be used
+        ([10] * 6, account(), 0),
+        ([10] * 28, account(days=-1), 0),  # a plan that is over
+        ([10] * 28, Balance(tokens=1300, expires_at=account().expires_at), 0),  # how many are the plan's is not told
+        ([10] * 28, Balance(tokens=1300, plan_tokens=1000), 0),
+    ],
+)
+def test_tokens_that_expire_before_they_are_used_are_told_where_the_account_tells_of_them(daily, told, left):
+    found = forecast(daily, TODAY, told)
+
+    assert found.expiring == left
+    said = f"About {tokens(left)} of the plan expire on {day(date(2026, 12, 2))}, unused."
+    assert found.outlook.endswith(said) if left else "expire" not in found.outlook
