@@ -261,6 +261,6 @@ def test_control_characters_do_not_reach_a_terminal():
     ids=lambda text: text[:8],
 )  # fmt: skip
 def test_long_hostile_text_is_written_in_a_moment(text):
-    began = time.perf_counter()
+    began = time.thread_time()
     safe_markdown(text)
-    assert time.perf_counter() - began < 3
+    assert time.thread_time() - began < 3

@@ -46,14 +46,17 @@ def test_a_missing_extra_says_what_to_install(missing):
 
 
 def test_it_starts_at_once_and_says_nothing(capfd):
-    began = time.monotonic()
+    took = []
+    for _ in range(3):  # the machine may be busy with other things at one time
+        began = time.monotonic()
+        with serve():
+            took.append(time.monotonic() - began)
     with serve() as server:
-        took = time.monotonic() - began
         httpx.get(f"{server.url}/balance", trust_env=False, verify=False)
         assert repr(server) == f"<Server {server.url}>"
     server.stop()
 
-    assert took < 0.3
+    assert min(took) < 0.3
     assert server.url.startswith("http://127.0.0.1:")
     assert server.url.endswith("/api/v2")
     assert capfd.readouterr() == ("", "")

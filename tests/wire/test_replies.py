@@ -344,14 +344,14 @@ def test_line_breaks_inside_a_string_are_forgiven():
 @pytest.mark.parametrize("filler", [b"\\n", b"x", b'\\"', b"\\\\"])
 def test_a_large_cut_body_is_read_quickly(filler):
     body = b'{"id": 1, "a": "' + filler * (8 * 1024**2 // len(filler))
-    began = time.perf_counter()
+    began = time.thread_time()
 
     assert read_json(body).value == {"id": 1}
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_millions_of_brackets_are_given_up_on():
-    began = time.perf_counter()
+    began = time.thread_time()
 
     assert read_json(b'{"id": 1, "a": ' + b"[" * 8 * 1024**2).value == {"id": 1}
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
