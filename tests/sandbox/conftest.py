@@ -70,7 +70,7 @@ class Caller:
         return self.http.stream("POST", "/generate", json=body)
 
     def file(self, url, **more):
-        return httpx.get(url, trust_env=False, verify=False, **more)
+        return httpx.get(url, trust_env=False, verify=False, **{"timeout": 30, **more})
 
 
 @pytest.fixture(scope="session")

@@ -137,7 +137,7 @@ def test_a_job_of_a_killed_process_completes_for_the_next(tmp_path, connect):
         "from elumenta_nb.sandbox import serve\n"
         "server = serve(state=pathlib.Path(sys.argv[1]), time_scale=0.02)\n"
         "reply = httpx.post(server.url + '/generate', json={'model': 'luma-ray2-flash', 'prompt': 'waves'},\n"
-        "    headers={'Authorization': 'Bearer ' + server.api_key}, trust_env=False, verify=False).json()\n"
+        "    headers={'Authorization': 'Bearer ' + server.api_key}, trust_env=False, verify=False, timeout=30).json()\n"
         "print(reply['id'], reply['status'], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
