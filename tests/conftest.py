@@ -6,6 +6,7 @@ The network guard is `tests/guard/sitecustomize.py`, so that kernels and scripts
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ settings.load_profile("house")
 
 GUARD = Path(__file__).parent / "guard"
 sys.path.append(str(Path(__file__).parent / "postgres"))
+_rooms = itertools.count()
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 OURS = ("ELUMENTA_", "JPY_", "PAPERMILL_", "JUPYTER_")
 
@@ -53,7 +55,8 @@ def postgres() -> Iterator[Any]:
 # `tmp_path_factory` and a MonkeyPatch of its own instead of function-scoped fixtures: Hypothesis refuses those.
 @pytest.fixture(autouse=True)
 def _clean_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    room = tmp_path_factory.mktemp("room")
+    room = tmp_path_factory.getbasetemp() / "rooms" / str(next(_rooms))  # mktemp reads the whole folder for a number
+    room.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if _given(name)]:
             if not name.startswith("ELUMENTA_TEST_"):
