@@ -12,7 +12,8 @@ from . import _cards, _receipt, _verbs
 from ._asks import ask_of
 from ._catalog import catalog, closest
 from ._errors import BadParam, ElumentaError, UnknownModel
-from ._language import gettext as _, ngettext, tokens
+from ._interrupt import explain, shorten
+from ._language import gettext as _, ngettext
 from ._markdown import safe_markdown
 from ._parser import parse
 from ._progress import Live, Record, Subject
@@ -53,7 +54,7 @@ class Cells:
             return self._run(line, cell)
         except KeyboardInterrupt as stop:
             if not hasattr(stop, "_render_traceback_"):
-                _shorten(stop, [_("Nothing was charged.")])
+                shorten(stop, [_("Nothing was charged.")])
             raise
 
     def _run(self, line: str, cell: str | None) -> Any:
@@ -140,7 +141,7 @@ class Cells:
         except BaseException as error:
             slot = live.close()
             if isinstance(error, KeyboardInterrupt):
-                _explain(error, live.record, ask)
+                explain(error, live.record, ask)
             if isinstance(error, ElumentaError):
                 self._keep(error.results, ask, read)
             self._receipt(live.record, slot, quiet=quiet, failed=error)
@@ -184,28 +185,3 @@ class Cells:
         elif slot:  # the progress line gives its place to the outcome
             money = failed.money() if isinstance(failed, ElumentaError) else _("Stopped waiting.")
             self.front.update(slot, _receipt.said(money))
-
-
-def _explain(stop: KeyboardInterrupt, record: Record, ask: Ask) -> None:
-    """Let an interrupt say what may still be charged and how to get it."""
-    at_risk = sum(event.at_risk for event in record.stopped if event.status != "cancelled")
-    calls = [event.call_id for event in record.stopped if event.status != "cancelled" and event.call_id is not None]
-    if not record.stopped and record.sent:  # interrupted again before the last word
-        calls = list(record.call_ids.values())
-        at_risk = record.price or 0
-    lines = []
-    if calls or at_risk:
-        lines.append(_("Up to {tokens} may still be charged.").format(tokens=tokens(at_risk)))
-        one = f" {calls[0]}" if len(calls) == 1 else ""
-        lines.append("→ " + _("To get it: {line}").format(line=f"%elumenta recover{one}"))
-    elif not record.receipts:
-        lines.append(_("Nothing was charged."))
-    if record.receipts and ask.count > 1:
-        lines.append(ngettext("{n} is done: %elumenta spend", "{n} are done: %elumenta spend", len(record.receipts)))
-    _shorten(stop, lines)
-
-
-def _shorten(stop: KeyboardInterrupt, lines: list[str]) -> None:
-    """Show an interrupt in a few lines: IPython asks the exception itself."""
-    shown = [f"\x1b[31mKeyboardInterrupt\x1b[0m: {_('stopped waiting.')}", *lines]
-    stop._render_traceback_ = lambda: shown  # type: ignore[attr-defined]  # an attribute of this one exception

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._calling import Calling
+from ._language import gettext as _
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,14 @@ class Mapping(Calling):
         crew = None if scheduler is None else made.crew(self, scheduler, concurrency=concurrency, on_error=on_error)
         consent(made.plan, budget=budget, max_price=max_price, confirm_above=self.settings.confirm_above)
         self.last_map = made
-        run_map(made, budget=budget, concurrency=concurrency, on_error=on_error, progress=progress, crew=crew)
+        try:
+            run_map(made, budget=budget, concurrency=concurrency, on_error=on_error, progress=progress, crew=crew)
+        except KeyboardInterrupt as stop:
+            from ._interrupt import shorten
+
+            goes_on = _("What was sent is seen through and charged; nothing else is bought.")
+            shorten(stop, [goes_on, "→ " + _("Run it again for the rest: what is done is not bought again.")])
+            raise
         return made.frame
 
     def results_of(self, frame: pd.DataFrame) -> pd.Series[Any]:

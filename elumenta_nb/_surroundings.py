@@ -57,12 +57,16 @@ def run(session: Buying, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
     shell = _shell()
     if shell is None:
         return session.run(ask, origin(tags))
+    from ._interrupt import explain
     from ._markdown import safe_markdown
     from ._progress import Live
 
     live = Live(shell, _subject(session, ask), safe=safe_markdown, owns_cell=False)
     try:
         return session.run(ask, shell.origin(tags, source="python"), live)
+    except KeyboardInterrupt as stop:
+        explain(stop, live.record, ask)
+        raise
     finally:
         slot = live.close()
         Receipts.of(shell).add(live.record.receipts, slot)

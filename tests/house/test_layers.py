@@ -33,7 +33,7 @@ LAYERS = [
     ["_client", "_ledger", "_result", "_runtime"],
     ["_answers", "_delivery", "_earlier", "_engine", "_generation", "_recovery", "_services"],
     ["_books", "_buying", "_doctor", "_past", "_reach", "_spend", "_wiring"],
-    ["_progress", "_shell"],  # the display edge: it knows the front end, and nothing of sessions
+    ["_interrupt", "_progress", "_shell"],  # the display edge: it knows the front end, and nothing of sessions
     ["_background"],
     ["_surroundings"],
     ["_calling"],

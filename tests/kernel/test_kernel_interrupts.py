@@ -105,3 +105,23 @@ def test_the_kernel_goes_on_as_before(kernel):
     ran = kernel.run("%%elumenta text gpt-5 --fresh\nstill there?")
 
     assert ran.kinds == ["execute_result", "display_data"]
+
+
+def test_a_call_of_python_says_it_as_a_cell_does(kernel, server):
+    server.fault("slow", path="/generate", method="POST", seconds=20)
+    source = 'import elumenta_nb as el\nel.generate("photon-flash", "slow in Python")'
+    text = check(stop(kernel, server, source, reached="/generate"))
+
+    assert "Up to 1 token may still be charged." in text
+    assert "%elumenta recover" in text
+
+
+def test_a_map_says_what_goes_on_and_how_to_get_the_rest(kernel, server):
+    server.fault("slow", path="/generate", method="POST", seconds=3, times=2)
+    source = """import pandas as pd
+import elumenta_nb as el
+el.map(pd.DataFrame({"a": ["x", "y"]}), "{{a}}, slowly", model="photon-flash", budget=5)"""
+    text = check(stop(kernel, server, source, reached="/generate"))
+
+    assert "What was sent is seen through and charged" in text
+    assert "→ Run it again for the rest" in text
