@@ -154,7 +154,7 @@ class Terminal:
 def _verb(name: str, words: list[str]) -> int:
     from . import _session
     from ._parser import parse
-    from ._verbs import VERBS, help_page, perform
+    from ._verbs import VERBS, perform
 
     if name not in _VERBS or name not in VERBS:
         near = closest(name, _commands())
@@ -166,11 +166,22 @@ def _verb(name: str, words: list[str]) -> int:
         return _price_of_file(words)
     line = parse([name, *words], verbs=VERBS, lookup=_unknown)
     if line["help"]:
-        print(_plain(str(help_page(name))))
-        return DONE
+        return _explained(name)
     value = perform(VERBS[name], line, _session.current, Terminal(), _never)
     _print(value)
     return REFUSED if getattr(value, "problems", ()) else DONE
+
+
+def _explained(name: str) -> int:
+    """The page of a verb; first what only the terminal has of it."""
+    from ._help import Page
+    from ._verbs import help_page
+
+    for usage, text in _OWN_HELP.items():
+        if usage.startswith(f"{name} "):
+            print(Page(f"elumenta-nb {usage}", (_(text),)), end="\n\n")
+    print(_plain(str(help_page(name))))
+    return DONE
 
 
 def _unknown(slug: str) -> str:
@@ -198,7 +209,7 @@ def _price_of_file(words: list[str]) -> int:
     """
     from . import _session
     from ._notebook_price import price_of_notebook
-    from ._verbs import VERBS, help_page
+    from ._verbs import VERBS
 
     options = (
         Option(flags=("max-price", "max"), takes="N", read=whole(0), help=""),
@@ -206,8 +217,7 @@ def _price_of_file(words: list[str]) -> int:
     )
     line = _read("price", options, words, most=1)
     if line["help"]:
-        print(_plain(str(help_page("price"))))
-        return DONE
+        return _explained("price")
     price = price_of_notebook(_session.current(), Path(line.words[0]), verbs=VERBS)
     _print(price)
     limit = line["max-price"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ DIST = ROOT / "dist"
 ROOM = ROOT / "build" / "package"
 TESTS = ROOT / "tests" / "packaging"
 KIB = 1024
+SAID = re.compile(r"about (\d+) KiB")
+OFF_BY = 0.03
 
 
 def run(*command: str | Path, **options: object) -> str:
@@ -50,6 +53,13 @@ def told(wheel: Path) -> None:
         print(f"  {folder:40} {len(sizes):4} files {sum(sizes) / KIB:6.0f} KiB")
     for path in sorted(DIST.iterdir()):
         print(f"{path.name}: {path.stat().st_size / KIB:.0f} KiB")
+
+
+def is_told(wheel: Path) -> bool:
+    """Whether docs/development.md has the wheel's size, nearly."""
+    found = SAID.search((ROOT / "docs" / "development.md").read_text(encoding="utf-8"))
+    size = wheel.stat().st_size / KIB
+    return found is not None and abs(float(found[1]) / size - 1) <= OFF_BY
 
 
 def used(wheel: Path) -> dict[str, object]:
@@ -83,6 +93,9 @@ def used(wheel: Path) -> dict[str, object]:
 def main() -> int:
     wheel = build()
     told(wheel)
+    if not is_told(wheel):
+        print("docs/development.md tells another size of the wheel: mend it there.")
+        return 1
     print("twine check --strict: passed. Installing the wheel without extras …")
     found = used(wheel)
     good = found["missing names"] == [] and found["spent"] == 2 and "pip install" in str(found["sandbox"])

@@ -32,6 +32,16 @@ def test_every_command_has_a_page(capsys, name):
     assert f"elumenta-nb {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [["price", "-h"], ["price", "any.ipynb", "-h"]])
+def test_the_page_of_price_has_both_its_forms(words, capsys):
+    assert main(words) == 0
+
+    page = capsys.readouterr().out
+    assert "elumenta-nb price FILE.ipynb [--max-price N" in page
+    assert "elumenta-nb price MODEL" in page
+    assert page.index("status 1") < page.index("--count")
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
