@@ -19,7 +19,6 @@ from ._errors import (
     DownloadFailed,
     ElumentaError,
     GenerationFailed,
-    JobTimedOut,
     LedgerError,
     NotFound,
     OutcomeUnknown,
@@ -29,12 +28,12 @@ from ._errors import (
 )
 from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
-from ._order import SLOW_POLL_S, Order, Watcher, poll_delay
+from ._order import SLOW_POLL_S, Order, Watcher, no_answer, poll_delay, timed_out
 from ._recovery import find, grace, look_up
 from ._values import Receipt, Retrying, Stopped, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from ._ledger import BudgetState
     from ._result import Result
@@ -65,20 +64,50 @@ class Generation:
 
     async def buy(self) -> Result:
         """Send the reserved order and see it through."""
-        try:
+        async with self._may_be_stopped():
             return await self._home(await self._answer())
-        except asyncio.CancelledError:
-            with CancelScope(shield=True), move_on_after(FAREWELL_S):
-                await self._stopped()
+
+    async def resume(self) -> Result:
+        """Wait for an open call of the ledger, whoever started it, and collect its result.
+
+        Raises as a call does; a call that the history does not know stays open until its grace is over.
+        """
+        async with self._may_be_stopped():
+            if self._order.generation_id is None:
+                reply = await self._found(OutcomeUnknown(_("it was not answered when it was made")))
+            else:
+                try:
+                    reply = await self._services.client.poll(self._order.generation_id)
+                except NotFound as error:
+                    reply = await self._found(error)
+            return await self._home(await self._finished(reply))
+
+    async def fetch(self) -> Take:
+        """Bring home the result of a call that is paid already. Raises `DownloadFailed`; nothing is ever bought."""
+        again = _("To try again, at no cost: run the cell again.")
+        try:
+            return await self._fetch()
+        except (DownloadFailed, NotFound, OutcomeUnknown, BadReply) as error:
+            gone = error.status in GONE
+            another = _("To buy another: {option}").format(option=self._order.anew)
+            raise DownloadFailed(
+                _("{model} was paid before ({tokens}, call {id}), and its result did not come: {why}").format(
+                    model=self._order.what,
+                    tokens=_tokens(self._order.paid or 0),
+                    id=self._order.call_id,
+                    why=_("the server does not have it any more.") if gone else error,
+                ),
+                hint=another if gone else f"{again}\n{another}",
+                spent="no",
+                call_id=self._order.call_id,
+                status=error.status,
+            ) from error
+        except ElumentaError as error:
+            error.spent, error.tokens, error.call_id = "no", None, self._order.call_id
+            error.hint = "\n".join(filter(None, [error.hint, again]))
             raise
 
-    async def _home(self, reply: Reply) -> Result:
-        """A final reply: booked, then brought home. Raises `GenerationFailed`."""
-        if reply.status == "failed":
-            raise await self._failed(reply.error, reply=reply)
-        self._paid = reply
-        await self._settle(reply)
-        return await self._delivery.collect(reply)
+    # ------------------------------------------------------------ sent once
 
     async def _answer(self) -> Reply:
         """The final reply of the server: sent once, waited for, and looked up where the answer got lost."""
@@ -96,9 +125,7 @@ class Generation:
                 reply = await self._found(error)
         if reply.id is not None:
             await self._watch.accepted(reply.id)
-        if reply.status == "pending" or (not reply.status and reply.url is None and reply.text is None):
-            reply = await self._wait(reply)
-        return reply
+        return await self._finished(reply)
 
     async def _sent(self) -> Reply:
         """What the one request brought. While it is under way no other kernel takes the row for an abandoned one."""
@@ -131,10 +158,7 @@ class Generation:
             raise await self._failed(str(error), error, reply) from None
         return reply
 
-    async def _remember(self) -> None:
-        """The job's id on the disk. A ledger that is away for a moment does not lose the job: it is asked again."""
-        with contextlib.suppress(LedgerError):
-            await self._watch.remembered()
+    # ------------------------------------------------------------ looked up and waited for
 
     async def _found(self, error: ElumentaError) -> Reply:
         """The reply of a call whose answer was lost. Raises `OutcomeUnknown` when it does not turn up in time."""
@@ -144,49 +168,44 @@ class Generation:
         reply = await look_up(self._services, self._order)
         if reply is not None:
             return reply
-        partial = "".join(self._order.text)
-        unknown = OutcomeUnknown(
-            _("{model}: the request was sent and no readable answer came ({why}).").format(
-                model=self._order.what, why=error
-            ),
-            hint=_("Do not run it again yet. To find out what became of it: %elumenta recover {id}").format(
-                id=self._order.call_id
-            ),
-            tokens=self._order.held,
-            call_id=self._order.call_id,
-        )
-        unknown.partial = partial
-        raise unknown from error
+        raise no_answer(self._order, error) from error
+
+    async def _remember(self) -> None:
+        """The job's id on the disk. A ledger that is away for a moment does not lose the job: it is asked again."""
+        with contextlib.suppress(LedgerError):
+            await self._watch.remembered()
+
+    async def _finished(self, reply: Reply) -> Reply:
+        """The reply once it is final: an accepted job is waited for."""
+        if reply.id is None and not _is_final(reply):
+            reply = await self._found(BadReply(_("the reply has no id")))
+        return reply if _is_final(reply) else await self._wait(reply)
 
     async def _wait(self, reply: Reply) -> Reply:
         """Poll an accepted job to its end. Raises `JobTimedOut`; the job goes on and can be recovered."""
-        if reply.id is None:
-            raise await self._unreadable(_("the reply has no id"))
         ends = time.monotonic() + self._services.job_timeout_s
         polls = lost = 0
-        while True:
+        while not _is_final(reply):
+            assert reply.id is not None
             await self._remember()
             delay = poll_delay(polls, reply.eta_s, self._services.client.limits)
             if time.monotonic() + delay > ends:
-                raise self._timed_out()
+                raise timed_out(self._order)
             await self._services.sleep(delay)
             polls += 1
             try:
                 news = await self._news(reply.id, ends)
             except NotFound as error:
                 lost += 1
-                if lost >= LOST_POLLS:
+                if lost == LOST_POLLS:
                     reply, lost = await self._found(error), 0
-                    if reply.status in ("completed", "failed"):
-                        return reply
                 continue
             if news is None:
                 continue
-            lost = 0
-            if news.status in ("completed", "failed"):
-                return news
-            reply = news if news.id is not None else reply
-            self._emit(Waiting(index=self._order.index, progress=news.progress, eta_s=news.eta_s))
+            reply, lost = news, 0
+            if not _is_final(reply):
+                self._emit(Waiting(index=self._order.index, progress=reply.progress, eta_s=reply.eta_s))
+        return reply
 
     async def _news(self, generation_id: int | str, ends: float) -> Reply | None:
         """One poll; ``None`` where it brought nothing, for the job does not depend on our connection."""
@@ -205,79 +224,15 @@ class Generation:
             raise
         return None
 
-    def _timed_out(self) -> JobTimedOut:
-        return JobTimedOut(
-            _("{model} is not finished; it goes on at the server and is charged when it completes.").format(
-                model=self._order.what
-            ),
-            hint=_("To get it: %elumenta recover {id}").format(id=self._order.call_id),
-            tokens=self._order.held,
-            call_id=self._order.call_id,
-        )
+    # ------------------------------------------------------------ booked and brought home
 
-    async def _failed(
-        self, why: str, error: ElumentaError | None = None, reply: Reply | None = None
-    ) -> GenerationFailed:
-        """The failure, booked: nothing, or what the server says that it charged all the same."""
-        told = error.tokens if error is not None and error.spent == "yes" else reply.tokens if reply is not None else 0
-        order, why = self._order, why or _("the server gave no reason")
-        if told:
-            message = _("{model} failed, and {tokens} were charged: {why}").format(
-                model=order.what, tokens=_tokens(told), why=why
-            )
-            hint = _("A failure should cost nothing: ask Elumenta's support about it.")
-        else:
-            message = _("{model} failed, not charged: {why}").format(model=order.what, why=why)
-            hint = _("Change the prompt, or try again later.")
-        failed = GenerationFailed(
-            message, hint=hint, spent="yes" if told else "no", tokens=told or 0, call_id=order.call_id
-        )
-        failed.partial = getattr(error, "partial", "") or "".join(order.text)
-        failed.generation_id = order.generation_id
-        with contextlib.suppress(LedgerError):  # what happened is said; recover finds the row open
-            if told:
-                self._counted(told, None)
-                await self._services.writer.settle(
-                    Settlement(
-                        call_id=order.call_id,
-                        tokens=told,
-                        generation_id=order.generation_id,
-                        attempts=order.attempts,
-                        error=f"{type(failed).__name__}: {failed}",
-                    )
-                )
-            else:
-                await self._services.writer.release(self._release("failed", failed))
-        return failed
-
-    def _counted(self, tokens: int, left: int | None) -> None:
-        """The balance beside the receipts, once for a call, however often it is settled."""
-        if self._is_counted:
-            return
-        self._is_counted = True
-        if self._order.is_joined:  # charged at a time nobody here knows: maybe before the balance was asked for
-            self._services.purse.doubt()
-        else:
-            self._services.purse.settled(tokens, left, self._order.began)
-
-    async def _unreadable(self, why: str) -> OutcomeUnknown:
-        await self._services.writer.doubt(self._order.call_id, why)
-        return OutcomeUnknown(
-            _("{model}: the answer cannot be read ({why}).").format(model=self._order.what, why=why),
-            hint=_("To find out what became of it: %elumenta recover {id}").format(id=self._order.call_id),
-            tokens=self._order.held,
-            call_id=self._order.call_id,
-        )
-
-    def _release(self, status: Literal["failed", "cancelled"], error: BaseException | str) -> Release:
-        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        return Release(
-            call_id=self._order.call_id,
-            status=status,
-            error=text,
-            attempts=self._order.attempts,
-            generation_id=self._order.generation_id,
-        )
+    async def _home(self, reply: Reply) -> Result:
+        """A final reply: booked, then brought home. Raises `GenerationFailed`."""
+        if reply.status == "failed":
+            raise await self._failed(reply.error, reply=reply)
+        self._paid = reply
+        await self._settle(reply)
+        return await self._delivery.collect(reply)
 
     async def _settle(self, reply: Reply) -> None:
         quoted, told, note = self._order.quoted, reply.tokens, ""
@@ -337,29 +292,122 @@ class Generation:
             return told.tokens if told.status == "completed" else None
         return None
 
+    def _counted(self, tokens: int, left: int | None) -> None:
+        """The balance beside the receipts, once for a call, however often it is settled."""
+        if self._is_counted:
+            return
+        self._is_counted = True
+        if self._order.is_joined:  # charged at a time nobody here knows: maybe before the balance was asked for
+            self._services.purse.doubt()
+        else:
+            self._services.purse.settled(tokens, left, self._order.began)
+
+    async def _failed(
+        self, why: str, error: ElumentaError | None = None, reply: Reply | None = None
+    ) -> GenerationFailed:
+        """The failure, booked: nothing, or what the server says that it charged all the same."""
+        told = error.tokens if error is not None and error.spent == "yes" else reply.tokens if reply is not None else 0
+        order, why = self._order, why or _("the server gave no reason")
+        if told:
+            message = _("{model} failed, and {tokens} were charged: {why}").format(
+                model=order.what, tokens=_tokens(told), why=why
+            )
+            hint = _("A failure should cost nothing: ask Elumenta's support about it.")
+        else:
+            message = _("{model} failed, not charged: {why}").format(model=order.what, why=why)
+            hint = _("Change the prompt, or try again later.")
+        failed = GenerationFailed(
+            message, hint=hint, spent="yes" if told else "no", tokens=told or 0, call_id=order.call_id
+        )
+        failed.partial = getattr(error, "partial", "") or "".join(order.text)
+        failed.generation_id = order.generation_id
+        with contextlib.suppress(LedgerError):  # what happened is said; recover finds the row open
+            if told:
+                self._counted(told, None)
+                await self._services.writer.settle(
+                    Settlement(
+                        call_id=order.call_id,
+                        tokens=told,
+                        generation_id=order.generation_id,
+                        attempts=order.attempts,
+                        error=f"{type(failed).__name__}: {failed}",
+                    )
+                )
+            else:
+                await self._services.writer.release(self._release("failed", failed))
+        return failed
+
+    def _release(self, status: Literal["failed", "cancelled"], error: BaseException | str) -> Release:
+        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        return Release(
+            call_id=self._order.call_id,
+            status=status,
+            error=text,
+            attempts=self._order.attempts,
+            generation_id=self._order.generation_id,
+        )
+
+    async def _fetch(self) -> Take:
+        services, order = self._services, self._order
+        named = order.generation_id is not None
+        reply = await find(services, order)
+        if reply is not None:
+            reply = await self._finished(reply)
+        if reply is None or (reply.text is None and reply.url is None):
+            gone = order.missing if reply is None else True
+            raise DownloadFailed(_("the server does not tell it."), status=404 if gone else None)
+        if reply.tokens is not None and (reply.tokens != order.paid or not named):
+            await services.writer.settle(Settlement(call_id=order.call_id, tokens=reply.tokens, generation_id=reply.id))
+            order.paid = reply.tokens
+        receipt = Receipt(
+            call_id=order.call_id,
+            model=order.call.model,
+            status="completed",
+            tokens=order.paid or 0,
+            quoted=order.quoted,
+            latency_s=time.monotonic() - order.began,
+        )
+        return await self._delivery.take(reply, receipt, complete=True)
+
+    # ------------------------------------------------------------ stopped
+
+    @contextlib.asynccontextmanager
+    async def _may_be_stopped(self) -> AsyncIterator[None]:
+        """Who stops waiting is told what may still be charged, and the ledger says it too."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            with CancelScope(shield=True):
+                await self._stopped()
+            raise
+
     async def _stopped(self) -> None:
-        """The person stopped waiting: write down what is true now, and tell it."""
+        order = self._order
         status: Status
-        with contextlib.suppress(LedgerError):  # the person is told all the same
-            if self._paid is None:
-                await self._watch.remembered()
-                if not self._order.was_sent:
-                    await self._services.writer.release(self._release("cancelled", _("stopped before it was sent")))
-                elif self._order.generation_id is None or self._order.text:
-                    await self._services.writer.doubt(self._order.call_id, _("stopped while it ran"))
         if self._paid is not None:
             status, at_risk = "completed", 0
-            self._behind(self._keep(self._paid))
-        elif not self._order.was_sent:
+        elif not order.was_sent:
             status, at_risk = "cancelled", 0
-        elif self._order.generation_id is not None and not self._order.text:
-            status, at_risk = "pending", self._order.held
+        elif order.generation_id is not None and not order.text:
+            status, at_risk = "pending", order.held
         else:  # a cut stream or an unanswered request: the history will tell
-            status, at_risk = "unknown", self._order.held
+            status, at_risk = "unknown", order.held
+        with move_on_after(FAREWELL_S), contextlib.suppress(LedgerError):  # the person is told all the same
+            await self._write_down(status)
+        if self._paid is not None:
+            self._behind(self._keep(self._paid))
+        elif status == "unknown":
             self._behind(self._learn())
-        self._emit(
-            Stopped(index=self._order.index, call_id=self._order.call_id or None, status=status, at_risk=at_risk)
-        )
+        self._emit(Stopped(index=order.index, call_id=order.call_id or None, status=status, at_risk=at_risk))
+
+    async def _write_down(self, status: Status) -> None:
+        """What is true of the row of a stopped call; a paid one is booked behind it."""
+        if status != "completed":
+            await self._watch.remembered()
+        if status == "cancelled":
+            await self._services.writer.release(self._release("cancelled", _("stopped before it was sent")))
+        elif status == "unknown":
+            await self._services.writer.doubt(self._order.call_id, _("stopped while it ran"))
 
     def _behind(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -378,75 +426,12 @@ class Generation:
         """Behind a stopped cell: what it cost after all, and the text as far as it came."""
         with contextlib.suppress(ElumentaError):
             reply = await look_up(self._services, self._order)
-            if reply is not None and reply.status in ("completed", "failed"):
+            if reply is not None and _is_final(reply):
                 await self._home(reply)
 
-    async def resume(self) -> Result:
-        """Wait for an open call of the ledger, whoever started it, and collect its result.
 
-        Raises as a call does; a call that the history does not know stays open until its grace is over.
-        """
-        try:
-            if self._order.generation_id is not None:
-                try:
-                    reply = await self._services.client.poll(self._order.generation_id)
-                except NotFound as error:
-                    reply = await self._found(error)
-                if reply.status not in ("completed", "failed"):
-                    reply = await self._wait(reply)
-            else:
-                reply = await self._found(OutcomeUnknown(_("it was not answered when it was made")))
-                if reply.status == "pending":
-                    reply = await self._wait(reply)
-            return await self._home(reply)
-        except asyncio.CancelledError:
-            with CancelScope(shield=True), move_on_after(FAREWELL_S):
-                await self._stopped()
-            raise
-
-    async def fetch(self) -> Take:
-        """Bring home the result of a call that is paid already. Raises `DownloadFailed`; nothing is ever bought."""
-        again = _("To try again, at no cost: run the cell again.")
-        try:
-            return await self._fetch()
-        except (DownloadFailed, NotFound, OutcomeUnknown, BadReply) as error:
-            gone = error.status in GONE
-            another = _("To buy another: {option}").format(option=self._order.anew)
-            raise DownloadFailed(
-                _("{model} was paid before ({tokens}, call {id}), and its result did not come: {why}").format(
-                    model=self._order.what,
-                    tokens=_tokens(self._order.paid or 0),
-                    id=self._order.call_id,
-                    why=_("the server does not have it any more.") if gone else error,
-                ),
-                hint=another if gone else f"{again}\n{another}",
-                spent="no",
-                call_id=self._order.call_id,
-                status=error.status,
-            ) from error
-        except ElumentaError as error:
-            error.spent, error.tokens, error.call_id = "no", None, self._order.call_id
-            error.hint = "\n".join(filter(None, [error.hint, again]))
-            raise
-
-    async def _fetch(self) -> Take:
-        services, order = self._services, self._order
-        named = order.generation_id is not None
-        reply = await find(services, order)
-        if reply is not None and reply.status not in ("completed", "failed"):
-            reply = await self._wait(reply)
-        if reply is None or (reply.text is None and reply.url is None):
-            gone = order.missing if reply is None else True
-            raise DownloadFailed(_("the server does not tell it."), status=404 if gone else None)
-        if reply.tokens is not None and (reply.tokens != order.paid or not named):
-            await services.writer.settle(Settlement(call_id=order.call_id, tokens=reply.tokens, generation_id=reply.id))
-            order.paid = reply.tokens
-        receipt = Receipt(
-            call_id=order.call_id,
-            model=order.call.model,
-            status="completed",
-            tokens=order.paid or 0,
-            quoted=order.quoted,
-            latency_s=time.monotonic() - order.began,
-        )
-        return await self._delivery.take(reply, receipt, complete=True)
+def _is_final(reply: Reply) -> bool:
+    """A reply without a status that brings a result is one of the two families' way to say completed."""
+    return reply.status in ("completed", "failed") or (
+        not reply.status and (reply.url is not None or reply.text is not None)
+    )

@@ -1,4 +1,4 @@
-"""A call on its way through the engine: what is known of it so far, and when to ask the server again."""
+"""A call on its way through the engine: what is known of it so far, when to ask the server again, why it may not end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
+from ._errors import JobTimedOut, OutcomeUnknown
+from ._language import gettext as _
 from ._values import Accepted, Call, Receipt, Retrying, Sent, TextDelta
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ._recovery import Shelf
     from ._values import Event, Limits, Quote
 
-__all__ = ["SLOW_POLL_S", "Order", "Watcher", "hash_prompt", "poll_delay"]
+__all__ = ["SLOW_POLL_S", "Order", "Watcher", "hash_prompt", "no_answer", "poll_delay", "timed_out"]
 
 POLLS_S: Final = (2, 4, 6, 8, 10)  # then every 25 s: 27 polls in ten minutes, which may count against 100 an hour
 SLOW_POLL_S: Final = 25
@@ -175,3 +177,27 @@ def poll_delay(polls: int, eta_s: float | None, limits: Limits) -> float:
     if limits.hour_left is not None and limits.hour and limits.hour_left < FEW_LEFT:
         delay = max(delay, usual) * (4 if limits.hour_left < FEW_LEFT / 4 else 2)
     return delay
+
+
+def timed_out(order: Order) -> JobTimedOut:
+    return JobTimedOut(
+        _("{model} is not finished; it goes on at the server and is charged when it completes.").format(
+            model=order.what
+        ),
+        hint=_("To get it: %elumenta recover {id}").format(id=order.call_id),
+        tokens=order.held,
+        call_id=order.call_id,
+    )
+
+
+def no_answer(order: Order, why: object) -> OutcomeUnknown:
+    error = OutcomeUnknown(
+        _("{model}: the request was sent and no readable answer came ({why}).").format(model=order.what, why=why),
+        hint=_("Do not run it again yet. To find out what became of it: %elumenta recover {id}").format(
+            id=order.call_id
+        ),
+        tokens=order.held,
+        call_id=order.call_id,
+    )
+    error.partial = "".join(order.text)
+    return error

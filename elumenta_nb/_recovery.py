@@ -21,7 +21,7 @@ from ._alike import Request, fits, told_apart
 from ._errors import BadParam, ElumentaError, NotFound, OutcomeUnknown
 from ._language import gettext as _
 from ._ledger import Release
-from ._order import hash_prompt
+from ._order import hash_prompt, no_answer
 from ._values import History
 
 if TYPE_CHECKING:
@@ -209,21 +209,15 @@ async def siblings(services: Services, order: Order, kernel: str) -> list[Entry]
 async def unanswered(services: Services, order: Order) -> OutcomeUnknown:
     """Why an open call was not found, and what to do."""
     others = _others(services, order, await services.account())
-    text = _("{model}: the request was sent and no readable answer came ({why}).")
-    why = _("it was not answered when it was made")
-    hint = _("Do not run it again yet. To find out what became of it: %elumenta recover {id}")
-    minutes = 0
-    if waits := [row for row in others if _keeps_waiting(order, row)]:
-        why = _("call {id} asked for the same, and may still be under way").format(id=waits[0].id)
-        hint = _("Look again when that is done, at the latest in {n} minutes: %elumenta recover {id}")
-        ends = max((row.lease_until for row in waits if row.lease_until), default=services.ledger.now())
-        minutes = max(1, ceil((ends - services.ledger.now()).total_seconds() / 60))
-    return OutcomeUnknown(
-        text.format(model=order.what, why=why),
-        hint=hint.format(id=order.call_id, n=minutes),
-        tokens=order.held,
-        call_id=order.call_id,
+    waits = [row for row in others if _keeps_waiting(order, row)]
+    if not waits:
+        return no_answer(order, _("it was not answered when it was made"))
+    error = no_answer(order, _("call {id} asked for the same, and may still be under way").format(id=waits[0].id))
+    ends = max((row.lease_until for row in waits if row.lease_until), default=services.ledger.now())
+    error.hint = _("Look again when that is done, at the latest in {n} minutes: %elumenta recover {id}").format(
+        id=order.call_id, n=max(1, ceil((ends - services.ledger.now()).total_seconds() / 60))
     )
+    return error
 
 
 async def look_up(services: Services, order: Order) -> Reply | None:

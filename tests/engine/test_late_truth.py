@@ -298,3 +298,28 @@ def test_a_prompt_that_the_history_writes_another_way_is_the_same(world, told, m
     found = candidates(world.session.services(), order, SimpleNamespace(items=[item]))
 
     assert [reply.id for reply in found] == ([1] if may_be else [])
+
+
+class Far(Writer):
+    """A ledger on a server that does not answer for longer than a stopped cell waits."""
+
+    async def doubt(self, call_id: int, error: str) -> bool:
+        done = await super().doubt(call_id, error)
+        await asyncio.sleep(30)
+        return done
+
+
+@pytest.mark.slow
+def test_who_stops_while_the_ledger_is_slow_is_told_and_the_call_is_looked_up_all_the_same(world):
+    world.session.price(Ask(model="gpt-5"))
+    world.server.fault("slow", path="/generate", method="POST", seconds=1.5)
+    engine = engine_with(world.session, Far)
+    orders = world.session.orders(Ask(model="gpt-5", prompt="hello"), CELL)
+    handle = runtime.submit(lambda emit: engine.execute(orders, max_price=500, confirm_above=0, emit=emit))
+    until(lambda: world.posts() == 1)
+    handle.stop()
+    told = [event for event in handle.events() if isinstance(event, Stopped)]
+
+    assert [(event.status, event.at_risk) for event in told] == [("unknown", 2)]
+    until(lambda: rows(world.session)[0]["status"] == "completed")
+    assert world.charged == world.booked == 2
