@@ -5,9 +5,11 @@ Everything that can be found wrong without money is found here.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,15 +88,17 @@ class Buying(Wiring):
 
     def orders(self, ask: Ask, origin: Origin) -> list[Order]:
         """The checked calls of an ask, one for each of `count`. Raises what is wrong with it; nothing is sent."""
-        if isinstance(ask.count, bool) or not 1 <= ask.count <= MAX_COUNT:
+        if isinstance(ask.count, bool) or not isinstance(ask.count, Integral) or not 1 <= ask.count <= MAX_COUNT:
             raise BadParam(_("--count is a whole number from 1 to {most}.").format(most=MAX_COUNT))
-        if ask.max_price is not None and (isinstance(ask.max_price, bool) or ask.max_price < 0):
+        most = ask.max_price
+        if most is not None and (isinstance(most, bool) or not isinstance(most, Real) or most < 0):
             raise BadParam(_("--max-price is a whole number of Elumenta tokens."))
         resolved = self.resolve(ask)
         params, inputs = read_inputs(resolved, ask.input)
         resolved = with_inputs(replace(resolved, params=params), inputs)
         params = asked_for(params, resolved, ask.shape)
         prompt = self._prompt(ask, resolved, origin)
+        _check_characters(prompt, params, *self.tags, *origin.tags)
         self._refuse_key(f"{prompt} {params}")
         origin = replace(origin, kernel=KERNEL, tags=tuple(dict.fromkeys((*self.tags, *origin.tags))))
         call = Call(
@@ -119,6 +123,8 @@ class Buying(Wiring):
     @staticmethod
     def _prompt(ask: Ask, resolved: Resolved, origin: Origin) -> str:
         prompt = ask.prompt or ""
+        if not isinstance(prompt, str):
+            raise BadParam(_("The prompt is text, not {kind}.").format(kind=type(prompt).__name__))
         if resolved.prompt == "required" and not prompt.strip():
             raise BadParam(
                 _("{model} needs a prompt, and it is empty.").format(model=resolved.model.slug),
@@ -249,6 +255,14 @@ class Buying(Wiring):
         services = self.services()
         quote = runtime.call(lambda: services.prices.quote(resolved))
         return quote, services.prices.held(resolved, quote)
+
+
+def _check_characters(*given: Any) -> None:
+    """Half a character (of a file that was read with `surrogateescape`) can be neither sent nor booked. Raises `BadParam`."""
+    try:
+        json.dumps(given, ensure_ascii=False, default=str, skipkeys=True).encode()
+    except UnicodeEncodeError as error:
+        raise BadParam(_("The call cannot be written as JSON: {why}.").format(why=error)) from None
 
 
 def with_inputs(resolved: Resolved, inputs: tuple[Input, ...]) -> Resolved:

@@ -225,4 +225,6 @@ def _ask(model: str, prompt: str | None, params: dict[str, Any] | None, options:
 
 
 def _tags(tag: str | None) -> tuple[str, ...]:
+    if tag is not None and not isinstance(tag, str):
+        raise BadParam(_("A tag is text, not {kind}.").format(kind=type(tag).__name__))
     return (tag,) if tag else ()

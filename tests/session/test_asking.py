@@ -37,6 +37,12 @@ BAD = {
     "out of range": ({"model": "gpt-5", "prompt": "x", "temperature": 3}, el.BadParam, ""),
     "wrong type": ({"model": "kling-v2.1", "prompt": "x", "duration": "long"}, el.BadParam, ""),
     "nan": ({"model": "gpt-5", "prompt": "x", "temperature": float("nan")}, el.BadParam, ""),
+    "half a character": ({"model": "gpt-5", "prompt": "a\ud800"}, el.BadParam, ""),
+    "half a character beside": ({"model": "gpt-5", "prompt": "x", "params": {"y": ["\ud800"]}}, el.BadParam, ""),
+    "half a character in a tag": ({"model": "gpt-5", "prompt": "x", "tag": "\ud800"}, el.BadParam, ""),
+    "no text": ({"model": "gpt-5", "prompt": 5}, el.BadParam, "int"),
+    "a tag that is none": ({"model": "gpt-5", "prompt": "x", "tag": 5}, el.BadParam, "int"),
+    "a price in words": ({"model": "gpt-5", "prompt": "x", "max_price": "5"}, el.BadParam, "--max-price"),
     "wrong category": ({"model": "gpt-5", "prompt": "x", "category": "image"}, el.BadParam, "text gpt-5"),
     "no category": ({"model": "gpt-5", "prompt": "x", "category": "imag"}, el.BadParam, "image"),
     "empty prompt": ({"model": "gpt-5", "prompt": " \n"}, el.BadParam, ""),
@@ -196,3 +202,10 @@ def test_an_empty_prompt_says_where_python_takes_it():
         el.generate("gpt-5-nano")
 
     assert caught.value.hint == 'Give it beside the model: el.generate("gpt-5-nano", "…")'
+
+
+def test_a_count_that_is_no_number_is_told(server):
+    with pytest.raises(el.BadParam, match="--count"):
+        el.generate_many("gpt-5", "x", "2")
+
+    assert not sent(server)
