@@ -29,9 +29,12 @@ _FENCE: Final = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[`~]*[ \
 class Result:
     """A finished generation.
 
-    `id` is the ledger's row; `tokens` is what this call was charged (0 when `reused`), `paid` what the result cost when
-    it was made; `latency` is in seconds; `llm_usage` is the provider's own count, never billed; `raw` is the reply as
-    received. `str()` gives the text, or the path of the file.
+    `id` is the ledger's row, `generation_id` the server's number; `text` is what a model wrote, `path` and `paths` are
+    files on this machine, `url` is where the server kept the file. In Elumenta tokens: `tokens` is what this call was
+    charged (0 when `reused`), `paid` what the result cost when it was made, `quoted` the price told before,
+    `balance_after` what the reply said was left (``None``: it did not). `latency` is in seconds; `llm_usage` is the
+    provider's own count, never billed; `raw` is the reply as received, without the key. `str()` gives the text, or the
+    path of the file.
     """
 
     id: int | None = None

@@ -70,14 +70,14 @@ class Session(Mapping):
         return runtime.call(function)
 
     def balance(self) -> Balance:
-        """The balance as the server says now (docs.elumenta.ru/en/api-reference/user/balance)."""
+        """Tokens, plan and its last day, as the server says now (docs.elumenta.ru/en/api-reference/user/balance)."""
         services = self.services()
         balance = runtime.call(self._ask_balance)
         services.purse.told(balance)
         return balance
 
     def me(self) -> Profile:
-        """The account (docs.elumenta.ru/en/api-reference/user/me)."""
+        """The account: name, plan, requests an hour and a day (docs.elumenta.ru/en/api-reference/user/me)."""
         return runtime.call(self.services().client.profile)
 
     def stats(self) -> dict[str, Any]:
@@ -100,10 +100,7 @@ class Session(Mapping):
         return None
 
     def open_entries(self, call_id: int | None = None, *, everyone: bool = False) -> list[Entry]:
-        """The calls whose outcome is still open, of the account in use.
-
-        In a team's ledger the user's own, unless one is named or `everyone` is meant.
-        """
+        """The account's open calls; of a team's ledger the user's own, unless one is named or `everyone` is meant."""
         services = self.services()
         if services.api == "":
             return []
@@ -153,11 +150,15 @@ class Session(Mapping):
         maximum: int | None = None,
         text: str | None = None,
     ) -> pd.DataFrame:
-        """The catalogue, filtered; with what the server lists beyond it once it was asked."""
+        """A row per model: name, category, provider, tier, its price in Elumenta tokens from `minimum` to `maximum`.
+
+        `maximum` keeps those whose cheapest call costs no more, `text` those with all its words. From the page
+        docs.elumenta.ru/en/concepts/tokens, and what the server lists beyond it once asked. Raises `BadParam`.
+        """
         return models_frame(self._served.values(), category, tier=tier, maximum=maximum, text=text)
 
     def account_history(self, limit: int | None = None) -> pd.DataFrame:
-        """The account's generations on all channels, newest first (…/en/api-reference/user/history)."""
+        """The account's generations on all channels, newest first (docs.elumenta.ru/en/api-reference/user/history)."""
         services = self.services()
         return runtime.call(lambda: history_frame(services, limit))
 
@@ -173,7 +174,8 @@ class Session(Mapping):
         """What was spent, from the ledger: a row per call, or one per `by` (cell, model, category, day, notebook, user, tag).
 
         `tokens` is what the server charged, `held` is reserved and not settled; their sum is the worst case. Sandbox
-        rows are shown only while the sandbox is in use.
+        rows are shown only while the sandbox is in use. `since` is a date, a time or a span (``"7d"``), days are of
+        `tz`, else local, times UTC; ``columns="all"`` gives all of them. Raises `BadParam`.
         """
         from ._spend import spend_frame
 
@@ -190,8 +192,8 @@ class Session(Mapping):
     ) -> None:
         """Set a budget in Elumenta tokens per kernel, notebook, day or month; ``None`` removes it.
 
-        It is kept in the ledger and holds for all kernels. `origin` is the place whose budget it is, the running cell
-        when not given. Raises `BadParam`.
+        Kept in the ledger, for all kernels; `user` and `tag` narrow it. `origin` is the place whose budget it is, the
+        running cell when not given. Raises `BadParam`.
         """
         services = self.services()
         account = self.account_name()
@@ -207,7 +209,7 @@ class Session(Mapping):
             services.ledger.set_budget(limit, **where, user=user or "", tag=tag or "")
 
     def budgets(self) -> pd.DataFrame:
-        """The budgets of the account, each with what is spent and held."""
+        """The budgets of the account; `limit`, `spent`, `held` and `left` are Elumenta tokens."""
         import pandas as pd
 
         columns = ["per", "target", "user", "tag", "limit", "spent", "held", "left"]
@@ -222,7 +224,7 @@ class Session(Mapping):
         return examine(self, here().user)
 
     def plans(self, monthly_tokens: int | None = None) -> pd.DataFrame:
-        """Plans and packages; with `monthly_tokens` the cheapest mixes first."""
+        """Plans and packages (docs.elumenta.ru/en/concepts/tokens); with `monthly_tokens` the cheapest mixes first."""
         from ._spend import plans_frame
 
         last = None
@@ -231,7 +233,7 @@ class Session(Mapping):
         return plans_frame(monthly_tokens, current_plan=last.plan if last else None)
 
     def jobs(self, *, everyone: bool = False) -> pd.DataFrame:
-        """Calls whose outcome is still open; in a team's ledger the user's own, unless `everyone` is meant."""
+        """Open calls, tokens held, age in seconds; of a team's ledger the user's own, unless `everyone` is meant."""
         return jobs_frame(self.open_entries(everyone=everyone), everyone=everyone)
 
     def resume(
@@ -244,10 +246,8 @@ class Session(Mapping):
     ) -> list[Result]:
         """Collect open calls of earlier kernels. Raises the first error after all were tried; it carries `.results`.
 
-        In a team's ledger the user's own, unless one is named or `everyone` is meant.
-
-        `generation` says which generation of the account is the call's, where several could be. Raises `BadParam` for
-        one that cannot be it.
+        In a team's ledger the user's own, unless one is named or `everyone` is meant. `generation` says which one of
+        the account is the call's, where several could be. Raises `BadParam` for one that cannot be it.
         """
         rows = self.open_entries(id, everyone=everyone)
         if generation is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import pytest
 from doc_blocks import PAGES, ROOT
+
+import elumenta_nb as el
 
 PACKAGE = ROOT / "elumenta_nb"
 MODULE = re.compile(r"(?<![\w/.])(_[a-z][a-z0-9_]*(?:[/.]_?[a-z][a-z0-9_]*)*(?:\.(?:py|toml))?)(?![\w(])")
@@ -66,3 +69,20 @@ def test_every_module_of_a_call_is_in_the_picture_of_the_layers():
 
     assert {name for name in CORE if name not in picture} == set()
     assert max(map(len, picture.splitlines())) <= 76, "wider is cut off on the site"
+
+
+@pytest.mark.parametrize(
+    "name", ["account_history", "balance", "generate", "me", "models", "plans", "quote", "reconcile", "stats"]
+)
+def test_what_tells_facts_of_the_service_names_their_source_or_what_it_asks(name):
+    told = inspect.getdoc(getattr(el, name))
+
+    assert re.search(r"docs\.elumenta\.ru/en/\w|what the server says", told)
+    assert "…/" not in told
+
+
+@pytest.mark.parametrize(
+    "name", ["tokens", "paid", "quoted", "balance_after", "latency", "path", "paths", "url", "generation_id", "raw"]
+)
+def test_a_result_says_what_its_figures_are(name):
+    assert f"`{name}`" in inspect.getdoc(el.Result)
