@@ -28,7 +28,7 @@ from ._errors import (
 )
 from ._language import gettext as _, tokens as _tokens
 from ._ledger import Release, Settlement
-from ._order import SLOW_POLL_S, Order, Watcher, no_answer, poll_delay, timed_out
+from ._order import SLOW_POLL_S, Order, Watcher, no_answer, poll_delay, timed_out, way_back
 from ._recovery import find, grace, look_up
 from ._values import Receipt, Retrying, Stopped, Waiting
 
@@ -221,6 +221,7 @@ class Generation:
             raise
         except ElumentaError as error:
             error.spent, error.tokens, error.call_id = "maybe", self._order.held, self._order.call_id
+            error.hint = "\n".join(filter(None, [error.hint, way_back(self._order)]))
             raise
         return None
 

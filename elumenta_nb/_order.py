@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._recovery import Shelf
     from ._values import Event, Limits, Quote
 
-__all__ = ["SLOW_POLL_S", "Order", "Watcher", "hash_prompt", "no_answer", "poll_delay", "timed_out"]
+__all__ = ["SLOW_POLL_S", "Order", "Watcher", "hash_prompt", "no_answer", "poll_delay", "timed_out", "way_back"]
 
 POLLS_S: Final = (2, 4, 6, 8, 10)  # then every 25 s: 27 polls in ten minutes, which may count against 100 an hour
 SLOW_POLL_S: Final = 25
@@ -167,16 +167,20 @@ class Watcher:
 def poll_delay(polls: int, eta_s: float | None, limits: Limits) -> float:
     """Seconds to wait before the next poll, after `polls` of them.
 
-    The server's `eta_seconds` wins for the first ten (a server that always says 1 must not eat the hourly limit);
+    The server's `eta_seconds` wins for the first five (a server that always says 1 must not eat the hourly limit);
     when few requests of the hour are left, polls are rarer.
     """
     usual = POLLS_S[polls] if polls < len(POLLS_S) else SLOW_POLL_S
     delay = float(usual)
     if eta_s is not None and eta_s >= 0:
-        delay = min(max(eta_s, 1.0), 60.0) if polls < 2 * len(POLLS_S) else max(min(eta_s, 60.0), delay)
+        delay = min(max(eta_s, 1.0), 60.0) if polls < len(POLLS_S) else max(min(eta_s, 60.0), delay)
     if limits.hour_left is not None and limits.hour and limits.hour_left < FEW_LEFT:
         delay = max(delay, usual) * (4 if limits.hour_left < FEW_LEFT / 4 else 2)
     return delay
+
+
+def way_back(order: Order) -> str:
+    return _("To get it: %elumenta recover {id}").format(id=order.call_id)
 
 
 def timed_out(order: Order) -> JobTimedOut:
@@ -184,7 +188,7 @@ def timed_out(order: Order) -> JobTimedOut:
         _("{model} is not finished; it goes on at the server and is charged when it completes.").format(
             model=order.what
         ),
-        hint=_("To get it: %elumenta recover {id}").format(id=order.call_id),
+        hint=way_back(order),
         tokens=order.held,
         call_id=order.call_id,
     )

@@ -71,3 +71,13 @@ def test_a_server_that_promises_a_second_again_and_again_is_not_believed_for_eve
     polls = [poll_delay(n, 1.0, Limits()) for n in range(40)]
 
     assert sum(polls[:30]) >= 300
+
+
+@pytest.mark.parametrize("eta_s", [0.0, 0.5, 1.0, 5.0, 9.0, 24.0])
+def test_whatever_a_server_promises_a_job_of_ten_minutes_is_asked_about_thirty_times_at_most(eta_s):
+    waited, polls = 0.0, 0
+    while waited < 600:
+        waited += poll_delay(polls, eta_s, Limits())
+        polls += 1
+
+    assert polls <= 30

@@ -217,6 +217,20 @@ def test_a_refusal_is_final_and_free(world, status):
     assert world.session.jobs().empty
 
 
+@pytest.mark.parametrize("status", [401, 403, 410])
+def test_a_job_whose_wait_is_refused_says_how_to_get_it(world, status):
+    world.server.fault("status", path="/generate/*", method="GET", code=status, times=8)
+
+    with pytest.raises(el.ElumentaError) as caught:
+        world.buy("kling-v2.1")
+
+    assert (caught.value.spent, caught.value.call_id) == ("maybe", 1)
+    assert "%elumenta recover 1" in caught.value.hint
+    world.server.faults.clear()
+    world.session.resume()
+    assert world.booked == world.charged > 0
+
+
 def test_a_balance_too_low_is_told_by_the_server_and_nothing_is_booked(world_of):
     world = world_of(balance=1)
 
