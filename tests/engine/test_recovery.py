@@ -445,3 +445,12 @@ def test_a_long_history_is_read_to_its_end_or_nothing_is_concluded():
     listing = asyncio.run(Listing.read(services, "text", "gpt-5", time.time()))
 
     assert not listing.whole
+
+
+def test_what_was_found_in_the_history_is_marked_so_also_when_it_is_settled(world):
+    world.server.fault("drop_after", path="/generate", method="POST")
+    (found,) = world.buy("gpt-5")
+    (told,) = world.buy("gpt-5")
+
+    marks = [world.session.ledger().call(result.id).adopted for result in (found, told)]
+    assert marks == [True, False]
