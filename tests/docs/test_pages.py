@@ -86,3 +86,16 @@ def test_what_tells_facts_of_the_service_names_their_source_or_what_it_asks(name
 )
 def test_a_result_says_what_its_figures_are(name):
     assert f"`{name}`" in inspect.getdoc(el.Result)
+
+
+def test_a_key_alone_does_not_leave_a_sandbox_of_the_environment_but_putting_it_off_does(monkeypatch, tmp_path):
+    """As README and index say of `make lab`."""
+    monkeypatch.setenv("ELUMENTA_MODE", "sandbox")
+    session = el.Session(home=tmp_path)
+
+    session.login("nb_" + "a1B2" * 11)
+    assert session.mode == "sandbox"
+
+    session.sandbox("off")
+    assert session.mode == "live"
+    session.close()
