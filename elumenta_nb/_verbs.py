@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from . import _cards, _receipt
+from . import _cards, _receipt, _shown
 from ._asks import ask_of
 from ._buying import KERNEL
 from ._catalog import catalog, closest
@@ -103,7 +103,7 @@ def _balance(desk: Desk, _line: Line) -> Card:
 
 def _models(desk: Desk, line: Line) -> Any:
     text = " ".join(line.words) or None
-    return _cards.models(desk.session.models(line["category"], tier=line["tier"], maximum=line["max"], text=text))
+    return _shown.models(desk.session.models(line["category"], tier=line["tier"], maximum=line["max"], text=text))
 
 
 def _price(desk: Desk, line: Line) -> Any:
@@ -126,7 +126,7 @@ def _plans(desk: Desk, line: Line) -> Any:
 
 def _spend(desk: Desk, line: Line) -> Any:
     frame = desk.session.spend(by=line["by"], since=line["since"])
-    return frame if line["by"] else _cards.spent(frame)
+    return frame if line["by"] else _shown.spent(frame)
 
 
 def _budget(desk: Desk, line: Line) -> Any:
@@ -138,17 +138,17 @@ def _budget(desk: Desk, line: Line) -> Any:
         desk.session.budget(limit, **scope, origin=desk.shell.origin())
     frame, states, origin = desk.session.budgets(), desk.session.budget_states(), _here(desk)
     if limit is None:
-        return _cards.budgets(frame, states, origin)
+        return _shown.budgets(frame, states, origin)
     target = {"notebook": origin.notebook, "kernel": origin.kernel}.get(scope["per"], "")
     facts = {**scope, "target": target, "user": scope["user"] or "", "tag": scope["tag"] or ""}
     is_set = (frame[list(facts)] == list(facts.values())).all(axis=1)
     order = is_set.sort_values(ascending=False, kind="stable").index
-    return _cards.budgets(frame.loc[order].reset_index(drop=True), states, origin)
+    return _shown.budgets(frame.loc[order].reset_index(drop=True), states, origin)
 
 
 def _jobs(desk: Desk, line: Line) -> Any:
     frame = desk.session.jobs(everyone=bool(line["everyone"]))
-    return frame if len(frame) else _cards.said(_("No unfinished calls."))
+    return _shown.jobs(frame) if len(frame) else _cards.said(_("No unfinished calls."))
 
 
 def _recover(desk: Desk, line: Line) -> Any:
@@ -263,7 +263,7 @@ def _config(desk: Desk, _line: Line) -> Any:
     with suppress(ElumentaError):  # nowhere to send calls: the settings say what they say
         if desk.session.mode == "sandbox":
             sandbox, _key = desk.session.sandbox_at()
-    return _cards.settings(desk.session.settings.explain(), sandbox)
+    return _shown.settings(desk.session.settings.explain(), sandbox)
 
 
 def _sandbox(desk: Desk, line: Line) -> Card:

@@ -49,6 +49,7 @@ LAYERS = [
         "_notebook_report",
         "_options",
         "_parser",
+        "_shown",
     ],  # what a line can say: tables and words
     [
         "_api",

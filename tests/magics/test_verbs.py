@@ -193,7 +193,12 @@ def test_a_generation_is_chosen_for_a_lost_call_only_if_it_can_be_that_call(real
         f"Generation 999 is not taken: its model, prompt, parameters or time are not those of call {lost.call_id}"
         in str(error)
     )
-    assert len(real("%elumenta jobs")) == 1
+    jobs = real("%elumenta jobs")
+    assert jobs["status"].tolist() == ["unknown"]
+    told = shown_as(jobs)
+    assert told.startswith("1 unfinished call: up to 2 tokens will be charged")
+    assert re.search(rf"\n *{lost.call_id} +gpt-5 +no answer yet +2 +\S+ s ago", told)
+    assert told.endswith("%elumenta recover")
 
 
 def test_the_catalogue_is_filtered(real):
