@@ -231,7 +231,7 @@ def test_the_translations_are_installed(used):
     ("words", "status", "said"),
     [
         (["help"], 0, "elumenta-nb COMMAND"),
-        (["balance"], 0, "vip"),
+        (["balance"], 0, "VIP"),
         (["price", "dall-e-3"], 0, "5 tokens"),
         (["demo"], 1, 'pip install "elumenta-nb[sandbox,notebook]"'),
     ],
