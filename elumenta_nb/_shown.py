@@ -163,15 +163,23 @@ def settings(told: Iterable[Mapping[str, str]], sandbox: str) -> Any:
         from ._render import table
 
         shown = [
-            (str(name), _UNSET[name]() if row["value"] == "–" and name in _UNSET else row["value"], row["from"])
+            (
+                str(name),
+                _UNSET[name]() if row["value"] == "–" and name in _UNSET else row["value"],
+                _said_by(row["from"]),
+            )
             for name, row in now.iterrows()
         ]
         hint = _("To change one: {python}, or {name} in the environment").format(
             python="el.configure(confirm_above=50)", name="ELUMENTA_CONFIRM_ABOVE=50"
         )
-        return table((_("Setting"), _("Value"), _("From")), shown, hint=hint)
+        return table((_("Setting"), _("Value"), _("Set by")), shown, hint=hint)
 
     return _shown_as(pd.DataFrame(list(rows.values())).set_index("setting"), bundle)
+
+
+def _said_by(source: str) -> str:
+    return _("default") if source == "default" else source
 
 
 def _shown_as(frame: Any, make: Callable[[Any], Bundle]) -> Any:

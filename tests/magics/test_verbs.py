@@ -287,6 +287,19 @@ def test_config_says_where_calls_go_now(real):
     assert real("%elumenta config").loc["base_url", "value"] == "https://elumenta.ru/api/v2"
 
 
+def test_config_is_in_russian_too(real, monkeypatch):
+    monkeypatch.setenv("ELUMENTA_LANG", "ru")
+    head, *rows = shown_as(real("%elumenta config")).splitlines()
+
+    assert head.split() == ["Настройка", "Значение", "Задано"]
+    assert next(row for row in rows if row.startswith("confirm_above")).split() == [
+        "confirm_above",
+        "100",
+        "по",
+        "умолчанию",
+    ]
+
+
 def test_config_says_that_a_key_is_not_used_in_the_sandbox(real):
     current().change(api_key="nb_live_" + "a1b2c3d4" * 5, mode="sandbox")
     frame = real("%elumenta config")
