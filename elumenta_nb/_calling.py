@@ -81,8 +81,12 @@ class Stream:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         pieces = iter(self)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield piece
+        try:
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                yield piece
+        except BaseException:
+            self._handle.stop()  # `pieces` notices only when the next one comes
+            raise
 
     @property
     def result(self) -> Result:
@@ -113,9 +117,15 @@ class Calling(Buying):
     ) -> Result:
         """Buy one generation and wait for it.
 
-        `options` are the API's parameters of the model (``size="1792x1024"``), `params` passes any others; `max_price` is
-        in Elumenta tokens, and above `confirm_above` it is the consent. Raises an `ElumentaError` whose `.spent` says
-        whether it was charged. Source of the parameters: docs.elumenta.ru/en/api-reference/generate/create.
+        `model` is a slug (``"gpt-5"``), `category` is needed only for one that nobody knows; `input` is a path, a URL or a
+        `Result` to work on. `options` are the API's parameters of the model (``size="1792x1024"``), `params` passes any
+        others. `max_price` is in Elumenta tokens, and above `confirm_above` it is the consent. `reuse` is ``"all"``,
+        ``"media"``, ``"off"`` or ``"only"`` (never send): which stored results may be shown instead of buying. `tag`
+        marks the spend.
+
+        Before anything is sent: `NoKey`, `BadParam`, `UnknownModel`, `PriceAboveMax`, `ConfirmPrice`, `BudgetExceeded`.
+        Any `ElumentaError` says by `.spent` whether it was charged: ``"no"``, ``"maybe"``, ``"yes"``.
+        Source of the parameters: docs.elumenta.ru/en/api-reference/generate/create.
         """
         ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
         return run(self, ask, _tags(tag))[0]
@@ -137,7 +147,7 @@ class Calling(Buying):
     ) -> list[Result]:
         """Buy `count` generations in parallel; `max_price` is for all of them together.
 
-        After a partial success the error carries what was done in `.results`.
+        The rest is as for `generate`. After a partial success the error carries what was done in `.results`.
         """
         ask = _ask(
             model,
@@ -186,7 +196,7 @@ class Calling(Buying):
         params: dict[str, Any] | None = None,
         **options: Any,
     ) -> Result:
-        """As `generate`, for async code."""
+        """As `generate`, for async code: does not block the event loop it is awaited on."""
         ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
         place = origin(_tags(tag))
         handle = await asyncio.to_thread(self.start, ask, place)  # an unknown slug asks the server first
@@ -205,7 +215,7 @@ class Calling(Buying):
         params: dict[str, Any] | None = None,
         **options: Any,
     ) -> Stream:
-        """A text as it is written: an iterator of pieces, with the `Result` in `.result` at the end."""
+        """A text as it is written: an iterator of pieces (for, async for), with the `Result` in `.result` at the end."""
         ask = _ask(model, prompt, params, options, category=category, max_price=max_price, reuse=reuse, stream=True)
         return Stream(self.start(ask, origin(_tags(tag))))
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -161,3 +164,27 @@ def test_an_error_in_whoever_reads_the_pieces_stops_the_stream_and_goes_on_up(wo
     next(pieces)
     with pytest.raises(LookupError, match="mine"):
         pieces.throw(LookupError("mine"))
+
+
+def test_a_task_that_is_cancelled_while_it_waits_for_a_piece_stops_the_stream(world):
+    world.server.fault("slow", path="/generate*", method="POST", seconds=30)
+    stream = world.session.stream("gpt-5", "a long story")
+
+    async def read() -> None:
+        async for _piece in stream:
+            pass
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(read())
+        while not world.posts():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    began = time.monotonic()
+    asyncio.run(cancelled())
+    with pytest.raises(concurrent.futures.CancelledError):
+        _ = stream.result
+
+    assert time.monotonic() - began < 15
