@@ -37,7 +37,8 @@ runtime: Final = Runtime()  # one background loop for the process, whatever sess
 class Wiring:
     """What a session is made of. Nothing is opened before it is needed; `close` undoes it, and it can begin again."""
 
-    sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # a seam: tests wait less
+    sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # seams: tests wait less
+    retry_sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)  # the client's
     grace_s: ClassVar[float | None] = None  # another: as `Services.grace_s`
     transport: ClassVar[TransportFactory | None] = None  # another: as the client's `transport_factory`
 
@@ -102,6 +103,7 @@ class Wiring:
             key=key or _no_key,
             request_form=self._settings.request_form,
             transport_factory=type(self).transport,
+            sleep=type(self).retry_sleep,
         )
         ledger = self.ledger()
         services = Services(

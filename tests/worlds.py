@@ -23,15 +23,9 @@ class QuickSession(Session):
         await asyncio.sleep(seconds / 100)
 
     @staticmethod
-    async def before_another_try(seconds: float) -> None:
+    async def retry_sleep(seconds: float) -> None:
         """A server that tells to wait for long is waited for: so a test can look at it, or stop it."""
         await asyncio.sleep(seconds if seconds > 10 else seconds / 100)
-
-    def _wire(self) -> Any:
-        services = super()._wire()
-        for waiting in (services.client, services.client._downloads):  # a session has no seam for theirs
-            waiting._sleep = self.before_another_try
-        return services
 
 
 class Servers:
