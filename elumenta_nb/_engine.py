@@ -329,7 +329,7 @@ def intent_of(services: Services, account: str, order: Order, *, once: str = "")
 def _not_again(order: Order, row: Entry, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         _("{model}: an earlier run of this cell was cut off, and it is not known whether it was made ({why}).").format(
-            model=row.model, why=why
+            model=row.model, why=why.removesuffix(".")
         ),
         hint=_("It is not bought twice. To look again: %elumenta recover {id}; to buy another now: {option}").format(
             id=row.id, option=order.anew

@@ -196,7 +196,9 @@ def timed_out(order: Order) -> JobTimedOut:
 
 def no_answer(order: Order, why: object) -> OutcomeUnknown:
     error = OutcomeUnknown(
-        _("{model}: the request was sent and no readable answer came ({why}).").format(model=order.what, why=why),
+        _("{model}: the request was sent and no readable answer came ({why}).").format(
+            model=order.what, why=str(why).removesuffix(".")
+        ),
         hint=_("Do not run it again yet. To find out what became of it: %elumenta recover {id}").format(
             id=order.call_id
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ _MUTED = "opacity:.72;font-size:90%"
 def together(receipts: Sequence[Receipt], *, note: str = "") -> Receipt:
     """The calls of one cell as one receipt; `note` is put before what they note themselves."""
     last = receipts[-1]
+    calls = Counter(receipt.model for receipt in receipts)
     notes = [note, *(receipt.note for receipt in receipts)]
     restored = sum(receipt.reused for receipt in receipts)
     if 0 < restored < len(receipts):
@@ -28,8 +30,7 @@ def together(receipts: Sequence[Receipt], *, note: str = "") -> Receipt:
     paid = [receipt.paid_before for receipt in receipts if receipt.paid_before is not None]
     return replace(
         last,
-        model=" + ".join(dict.fromkeys(receipt.model for receipt in receipts)),
-        count=sum(receipt.count for receipt in receipts),
+        model=" + ".join(f"{model} × {n}" if n > 1 else model for model, n in calls.items()),
         tokens=sum(receipt.tokens for receipt in receipts),
         quoted=sum(receipt.quoted for receipt in receipts if not receipt.reused),
         latency_s=max(receipt.latency_s for receipt in receipts),

@@ -301,8 +301,7 @@ _OPEN: Final[dict[str, Callable[[Receipt], str]]] = {
 
 def receipt_line(receipt: Receipt) -> str:
     """``dall-e-3 · 13 tokens · 4.1 s · balance 270 · budget 41 of 200 (this notebook)``"""
-    name = receipt.model if receipt.count == 1 else f"{receipt.model} × {receipt.count}"
-    parts = [name]
+    parts = [receipt.model]
     if receipt.sandbox:
         parts.insert(0, "SANDBOX")
     if receipt.reused:

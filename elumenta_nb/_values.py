@@ -259,7 +259,10 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What one call cost, as shown under its output. `anew` is how this surface buys what was restored once more."""
+    """What the calls of a cell cost, as shown under its output; `model` names several as ``gpt-5 × 2 + dall-e-3``.
+
+    `anew` is how this surface buys what was restored once more.
+    """
 
     call_id: int | None
     model: str
@@ -267,7 +270,6 @@ class Receipt:
     tokens: int
     quoted: int
     latency_s: float
-    count: int = 1
     balance: int | None = None
     balance_exact: bool = False
     budget_used: int | None = None

@@ -199,7 +199,7 @@ def _why(error: BaseException) -> str:
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         name = type(error).__name__
         return "timeout" if name == "TimeoutError" else name
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()).removesuffix(".") or type(error).__name__
     return text[:_LONGEST_WHY]
 
 

@@ -118,9 +118,7 @@ def by_ids(tx: Tx, ids: Iterable[int], now_us: int) -> dict[int, Entry]:
 def call(tx: Tx, call_id: int, now_us: int) -> Entry:
     row = tx.one(_ENTRY + "c.id = :id", id=call_id)
     if row is None:
-        raise NotFound(
-            _("The ledger has no call {id}.").format(id=call_id), hint=_("The last calls: %elumenta spend --by cell")
-        )
+        raise NotFound(_("The ledger has no call {id}.").format(id=call_id), hint=_("The last calls: %elumenta spend"))
     return _entry(row, now_us)
 
 

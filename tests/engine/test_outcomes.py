@@ -102,6 +102,7 @@ def test_a_request_that_never_arrived_is_not_charged_and_says_that_it_may_not_ha
     assert caught.value.spent == "maybe"
     assert caught.value.tokens == 2
     assert f"%elumenta recover {caught.value.call_id}" in caught.value.hint
+    assert ".)" not in str(caught.value), "a sentence within a sentence has no full stop"
     assert world.posts() == 1, "a paid request is never sent again blindly"
     assert world.session.jobs().loc[caught.value.call_id, "held"] == 2
 

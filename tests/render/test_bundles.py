@@ -9,6 +9,7 @@ import pytest
 
 from elumenta_nb import _language
 from elumenta_nb._preview import Picture
+from elumenta_nb._receipt import together
 from elumenta_nb._render import EMBED_BYTES, File, Shown, bundle, card, embeds, link, receipt, table
 from elumenta_nb._values import Receipt
 
@@ -213,7 +214,8 @@ LINES = {
         PAID, balance=270, balance_exact=True, budget_used=41, budget_limit=200, budget_name="notebook"
     ),
     "dall-e-3 · 13 tokens · 4.1 s · balance ≈1,270": replace(PAID, balance=1270),
-    "dall-e-3 × 4 · 52 tokens · 4.1 s": replace(PAID, count=4, tokens=52, quoted=52),
+    "dall-e-3 × 4 · 52 tokens · 4.1 s": together([PAID] * 4),
+    "gpt-5 × 2 + dall-e-3 · 39 tokens · 4.1 s": together([*[replace(PAID, model="gpt-5")] * 2, PAID]),
     "dall-e-3 · 15 tokens (quoted 13) · 4.1 s": replace(PAID, tokens=15),
     "SANDBOX · dall-e-3 · 1 token · 4.1 s": replace(PAID, tokens=1, quoted=1, sandbox=True),
     "dall-e-3 · restored, 0 tokens (13 paid on 20 Nov) · new one: --fresh": replace(
