@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ._runtime import Handle, View
     from ._values import Event
 
-__all__ = ["KERNEL", "Buying", "partly", "with_inputs"]
+__all__ = ["KERNEL", "Buying", "check_characters", "partly", "with_inputs"]
 
 KERNEL: Final = uuid.uuid4().hex[:12]  # one per process: the budget `per="kernel"`
 MODELS_FRESH_S: Final = 600
@@ -98,7 +98,7 @@ class Buying(Wiring):
         resolved = with_inputs(replace(resolved, params=params), inputs)
         params = asked_for(params, resolved, ask.shape)
         prompt = self._prompt(ask, resolved, origin)
-        _check_characters(prompt, params, *self.tags, *origin.tags)
+        check_characters(prompt, params, *self.tags, *origin.tags)
         self._refuse_key(f"{prompt} {params}")
         origin = replace(origin, kernel=KERNEL, tags=tuple(dict.fromkeys((*self.tags, *origin.tags))))
         call = Call(
@@ -257,7 +257,7 @@ class Buying(Wiring):
         return quote, services.prices.held(resolved, quote)
 
 
-def _check_characters(*given: Any) -> None:
+def check_characters(*given: Any) -> None:
     """Half a character (of a file that was read with `surrogateescape`) can be neither sent nor booked. Raises `BadParam`."""
     try:
         json.dumps(given, ensure_ascii=False, default=str, skipkeys=True).encode()

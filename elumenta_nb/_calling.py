@@ -6,6 +6,7 @@ In a notebook a call knows its cell and shows its progress there; in a script it
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -231,6 +232,8 @@ class Calling(Buying):
 def _ask(model: str, prompt: str | None, params: dict[str, Any] | None, options: dict[str, Any], **more: Any) -> Ask:
     if not isinstance(model, str):
         raise BadParam(_("The model is a slug such as 'gpt-5', not {value!r}.").format(value=model))
+    if params is not None and not isinstance(params, Mapping):
+        raise BadParam(_("`params` is a dict of the API's parameters, not {kind}.").format(kind=type(params).__name__))
     return Ask(model=model, prompt=prompt, options=options, extra=params or {}, **more)
 
 

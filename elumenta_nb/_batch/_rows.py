@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from elumenta_nb._buying import with_inputs
+from elumenta_nb._buying import check_characters, with_inputs
 from elumenta_nb._catalog import catalog
 from elumenta_nb._errors import BadParam
 from elumenta_nb._inputs import read_inputs
@@ -154,6 +154,10 @@ class Rows:
             prompt = self._template.render(values)
         if not prompt.strip() and resolved.prompt == "required":
             raise Refused(_("its prompt is empty"))
+        try:
+            check_characters(prompt, params)
+        except BadParam as error:
+            raise Refused(str(error).removesuffix(".")) from None
         call = Call(
             category=resolved.category.name,
             model=resolved.model.slug,

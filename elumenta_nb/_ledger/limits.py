@@ -60,6 +60,10 @@ def set_budget(
             _("A budget is a whole number of Elumenta tokens, not {value!r}.").format(value=limit),
             hint="%elumenta budget 500 --per notebook",
         )
+    try:
+        f"{user}{tag}{title}".encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(_("A budget's name cannot be written: {why}.").format(why=error)) from None
     target = _target(per, origin)
     tx.run(_SET, api=api, account=account, per=per, target=target, user=user, tag=tag, title=title, ceiling=limit)
     # A new row has an empty period, so it counts its calls here, as any budget does when its period rolls over.

@@ -96,6 +96,16 @@ def test_an_empty_cell_is_a_row_without_a_call_and_not_the_text_nan(world):
     assert sorted(world.bought) == ["cup", "mug"]
 
 
+def test_a_row_with_half_a_character_is_refused_and_the_others_are_bought(world):
+    frame = pd.DataFrame({"title": pd.Series(["mug", "cu\ud800p"], dtype=object)})
+
+    made = world.map(frame, "{{title}}")
+
+    assert list(made["status"]) == ["completed", "failed"]
+    assert "surrogates not allowed" in made["error"][1]
+    assert list(world.bought) == ["mug"]
+
+
 def test_a_map_is_no_map_of_something_else(world):
     with pytest.raises(e.BadParam, match="takes a DataFrame or a Series, not list"):
         world.map(["a"])

@@ -177,6 +177,11 @@ def test_a_limit_that_cannot_be_is_refused(ledger, limit):
         budget(ledger, 1, per="week")
 
 
+def test_a_name_that_cannot_be_written_is_refused(ledger):
+    with pytest.raises(ConfigError, match="surrogates"):
+        budget(ledger, 1, tag="a\ud800")
+
+
 def test_budgets_survive_the_process(ledger, place, clock):
     budget(ledger, 20)
     with Ledger(place, clock=clock) as other:

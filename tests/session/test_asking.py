@@ -40,6 +40,7 @@ BAD = {
     "half a character": ({"model": "gpt-5", "prompt": "a\ud800"}, el.BadParam, ""),
     "half a character beside": ({"model": "gpt-5", "prompt": "x", "params": {"y": ["\ud800"]}}, el.BadParam, ""),
     "half a character in a tag": ({"model": "gpt-5", "prompt": "x", "tag": "\ud800"}, el.BadParam, ""),
+    "parameters that are none": ({"model": "gpt-5", "prompt": "x", "params": 5}, el.BadParam, "dict"),
     "no text": ({"model": "gpt-5", "prompt": 5}, el.BadParam, "int"),
     "a tag that is none": ({"model": "gpt-5", "prompt": "x", "tag": 5}, el.BadParam, "int"),
     "a price in words": ({"model": "gpt-5", "prompt": "x", "max_price": "5"}, el.BadParam, "--max-price"),
