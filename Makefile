@@ -5,8 +5,7 @@
 .PHONY: help demo lab test test-quick coverage compat check bench chaos docs package notebooks tables messages screenshots clean demo-env docs-env test-env
 
 PY := .venv/bin/python
-# One more than two cores: much of what a test does is waiting for a server, a kernel or a browser.
-JOBS ?= 3
+JOBS ?= 2
 PYTEST_ARGS ?=
 
 help: ## these lines
