@@ -56,9 +56,13 @@ class Economy:
         self._clock = clock
         self._strict_access = strict_access
         self._count_all = count_all  # the caller counts every request, so a generation is not counted here again
-        with self._state.write() as db:
-            if db.execute("SELECT 1 FROM account").fetchone() is None:
-                self._open_account(db, "Sandbox", plan, balance)
+        try:
+            with self._state.write() as db:
+                if db.execute("SELECT 1 FROM account").fetchone() is None:
+                    self._open_account(db, "Sandbox", plan, balance)
+        except BaseException:
+            self._state.close()
+            raise
 
     def close(self) -> None:
         self._state.close()
@@ -83,6 +87,8 @@ class Economy:
 
     def _open_account(self, db: sqlite3.Connection, name: str, plan: str, balance: int | None) -> str:
         now, row = self._clock(), plan_named(plan)
+        if balance is not None and balance < 0:
+            raise Refusal(400, "bad_request", f"A balance is 0 or more, not {balance}")
         own = row.tokens if balance is None else min(balance, row.tokens)
         extra = 0 if balance is None else balance - own
         account = db.execute(
@@ -391,7 +397,7 @@ class Economy:
         try:
             with self._state.write() as db:
                 VERBS[verb](db, number, self._clock(), *(str(arg) for arg in args))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise Refusal(400, "bad_request", f"sandbox {verb} does not take {' '.join(map(str, args))!r}") from None
         return self.status(number)
 

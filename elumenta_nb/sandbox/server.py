@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -56,7 +57,8 @@ def serve(
     served beside the token page's. `slow_models` answer ``pending``. `strict_forms` refuses the other family's form
     of a request. `count_all` counts every request against the limits, not only generations.
 
-    Raises `ConfigError` when the extra ``sandbox`` is not installed, the port is taken or `state` cannot be written.
+    Raises `ConfigError` when the extra ``sandbox`` is not installed, the port is taken, `state` cannot be written, or
+    there is no such plan or balance.
     """
     return Server(
         port,
@@ -94,55 +96,66 @@ class Server:
         clock: Callable[[], float],
     ) -> None:
         modules = _modules()
-        self._scratch = None if state else Scratch()
-        self.state = self._scratch.path / "sandbox.sqlite" if self._scratch else Path(str(state))
-        self._economy = Economy(
-            self.state, plan=plan, balance=balance, strict_access=strict_access, count_all=count_all, clock=clock
-        )
-        try:
-            self._listener = _listen(port)
-        except ConfigError:
-            self._economy.close()
-            if self._scratch is not None:
-                self._scratch.remove()
-            raise
-        self.port: int = self._listener.getsockname()[1]
-        self.origin = f"http://127.0.0.1:{self.port}"
-        self.url = f"{self.origin}/api/v2"
-        self.faults = Faults()
-        self._api = modules.Api(
-            self._economy,
-            self.faults,
-            dialect=dialect,
-            time_scale=time_scale,
-            strict_forms=strict_forms,
-            count_all=count_all,
-            slow_models=slow_models,
-            models=dict(catalog().models) | {model.slug: model for model in map(_model, extra_models)},
-            clock=clock,
-        )
-        self._connections: dict[Any, asyncio.Transport] = {}
-        self._server = modules.uvicorn.Server(
-            modules.uvicorn.Config(
-                FaultLayer(self._api.build(), self.faults, self._hang_up),
-                http=_protocol(modules.H11Protocol, self._connections),
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                log_level="critical",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,  # the application tells the sandbox's own clock
-                timeout_keep_alive=75,
-            )
-        )
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="elumenta-sandbox", daemon=True)
-        self._thread.start()
-        self._wait_until_it_answers()
+        with contextlib.ExitStack() as undo:  # whatever fails below, nothing of it stays
+            scratch = None if state else Scratch()
+            if scratch is not None:
+                undo.callback(scratch.remove)
+            self.state = scratch.path / "sandbox.sqlite" if scratch else Path(str(state))
+            try:
+                self._economy = Economy(
+                    self.state,
+                    plan=plan,
+                    balance=balance,
+                    strict_access=strict_access,
+                    count_all=count_all,
+                    clock=clock,
+                )
+            except Refusal as refusal:
+                raise ConfigError(str(refusal)) from None
+            undo.callback(self._economy.close)
+            self.faults = Faults()
+            self._api = modules.Api(
+                self._economy,
+                self.faults,
+                dialect=dialect,
+                time_scale=time_scale,
+                strict_forms=strict_forms,
+                count_all=count_all,
+                slow_models=slow_models,
+                models=dict(catalog().models) | {model.slug: model for model in map(_model, extra_models)},
+                clock=clock,
+            )
+            undo.callback(self._api.close)
+            self._listener = _listen(port)
+            undo.callback(self._listener.close)
+            self.port: int = self._listener.getsockname()[1]
+            self.origin = f"http://127.0.0.1:{self.port}"
+            self.url = f"{self.origin}/api/v2"
+            self._connections: dict[Any, asyncio.Transport] = {}
+            self._server = modules.uvicorn.Server(self._config(modules))
+            self._thread = threading.Thread(target=self._run, name="elumenta-sandbox", daemon=True)
+            self._thread.start()
+            undo.callback(self._halt)
+            self._wait_until_it_answers()
+            self._undo = undo.pop_all()
+
+    def _config(self, modules: _Modules) -> Any:
+        return modules.uvicorn.Config(
+            FaultLayer(self._api.build(), self.faults, self._hang_up),
+            http=_protocol(modules.H11Protocol, self._connections),
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,  # the application tells the sandbox's own clock
+            timeout_keep_alive=75,
+        )
 
     def _run(self) -> None:
         self._server.run(sockets=[self._listener])
@@ -213,14 +226,12 @@ class Server:
         if self._stopped:
             return
         self._stopped = True
+        self._undo.close()
+
+    def _halt(self) -> None:
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(5)
-        self._listener.close()
-        self._api.close()
-        self._economy.close()
-        if self._scratch is not None:
-            self._scratch.remove()
 
     def __enter__(self) -> Self:
         return self

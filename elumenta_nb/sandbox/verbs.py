@@ -1,7 +1,7 @@
 """The sandbox's verbs for teaching: what one would otherwise pay, wait or hope for, done at once.
 
-Each takes the transaction, the account, the time and the words after the verb; `ValueError` and `TypeError` mean that
-the words do not fit.
+Each takes the transaction, the account, the time and the words after the verb; `TypeError`, `ValueError` and
+`OverflowError` mean that the words do not fit.
 """
 
 from __future__ import annotations

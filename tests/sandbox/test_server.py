@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -211,3 +213,47 @@ def test_its_state_on_a_network_file_system_has_a_rollback_journal(tmp_path, kin
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == journal
         assert db.execute("SELECT n FROM usage").fetchone()[0] == 1
     moved.close()
+
+
+def test_its_state_goes_on_after_a_commit_that_another_process_held_up(tmp_path):
+    path = tmp_path / "sandbox.sqlite"
+    state = State(path, mounts=f"22 1 254:0 / {tmp_path} rw - nfs4 server:/home rw")
+    with state.read() as db:
+        db.execute("PRAGMA busy_timeout = 20")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM usage").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="locked"), state.write() as db:
+            db.execute("INSERT INTO usage VALUES (1, 'hour', 0, 1)")
+
+    with state.write() as db:
+        db.execute("INSERT INTO usage VALUES (2, 'hour', 0, 1)")
+    with state.read() as db:
+        assert [row[0] for row in db.execute("SELECT account FROM usage")] == [2]
+    state.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ("plan='nope'", "ConfigError"),
+        ("balance=-5", "ConfigError"),
+        ("extra_models=[{'slug': 'x', 'bogus': 1}]", "TypeError"),
+    ],
+)
+def test_one_that_cannot_start_says_why_and_leaves_no_folder(tmp_path, monkeypatch, wrong, error):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = python(
+        "import os, tempfile\n"
+        "from elumenta_nb.sandbox import serve\n"
+        f"try: serve({wrong})\n"
+        "except Exception as error: print(type(error).__name__, os.listdir(tempfile.gettempdir()))"
+    )
+
+    assert done.stdout.strip() == f"{error} []", done.stderr
+
+
+@pytest.mark.parametrize("words", [("limit", "9" * 25), ("balance", "9" * 25), ("fail", "next", "9" * 25)])
+def test_a_number_too_large_for_a_verb_is_refused_as_any_other_word(words):
+    with serve() as server, pytest.raises(ConfigError, match="does not take"):
+        server.control(*words)
