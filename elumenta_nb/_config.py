@@ -240,7 +240,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _is_stricter(value: Any, home: Path) -> bool:
     """A project may ask for consent earlier than the user does, never later."""
     own = _read_toml(home / "config.toml").get("confirm_above", Settings.__dataclass_fields__["confirm_above"].default)
-    return isinstance(value, int) and value > 0 and (not own or value < own)
+    try:
+        most = _whole(own)
+    except ConfigError:  # told when the user's own file is read
+        return False
+    return isinstance(value, int) and value > 0 and (not most or value < most)
 
 
 def _offer_stored_key(home: Path, offer: Callable[[str, Any, str], None]) -> None:

@@ -21,6 +21,8 @@ __all__ = ["PLACEHOLDER", "Address", "KeyFile", "Keyring", "Secret", "check_key"
 
 PLACEHOLDER: Final = "nb_YOUR_API_KEY"  # en/quickstart
 _PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@]*@")
+_PASSWORD_OPTION: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
+_NOTE: Final = re.compile(r"^[ \t]*keyring[ \t]*=.*\n?", re.MULTILINE)  # not a comment that speaks of it
 T = TypeVar("T")
 _KEY: Final = re.compile(r"nb_[\w.\-]{4,}", re.ASCII)  # no exact length: the pages disagree (api K1)
 
@@ -65,7 +67,7 @@ class Address(str):
 
     @property
     def shown(self) -> str:
-        return _PASSWORD.sub(r"\1:***@", self)
+        return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self))
 
 
 class KeyFile:
@@ -180,16 +182,15 @@ class Keyring:
         with _written(self._note):
             self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             text = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
-            if "keyring" not in text:
-                self._note.write_text(f"keyring = true\n{text}", encoding="utf-8")
+            self._note.write_text("keyring = true\n" + _NOTE.sub("", text), encoding="utf-8")
 
     def remove(self) -> bool:
-        if not self._note.exists() or "keyring" not in (text := self._note.read_text(encoding="utf-8")):
+        text = self._note.read_text(encoding="utf-8") if self._note.exists() else ""
+        if not _NOTE.search(text):
             return False
         with contextlib.suppress(Exception):  # a keyring that is locked or gone holds no key of ours
             self._library().delete_password(self._SERVICE, self._NAME)
-        kept = [line for line in text.splitlines(keepends=True) if not line.startswith("keyring")]
-        self._note.write_text("".join(kept), encoding="utf-8")
+        self._note.write_text(_NOTE.sub("", text), encoding="utf-8")
         return True
 
     @staticmethod

@@ -367,6 +367,16 @@ def test_in_the_keyring_it_is_in_no_file(ring, tmp_path):
     assert ring.kept == {}
 
 
+@pytest.mark.parametrize("note", ["# keyring = true\n", "keyring = false\n", 'lang = "en"  # no keyring here\n'])
+def test_a_key_in_the_keyring_is_found_whatever_else_the_settings_say_of_one(ring, tmp_path, note):
+    (tmp_path / "config.toml").write_text(note)
+    session = el.Session(home=tmp_path, reuse="only")
+
+    session.login(KEY, keyring=True)
+
+    assert el.Session(home=tmp_path).settings.api_key == Secret(KEY)
+
+
 @pytest.mark.parametrize("when", ["writing", "reading"])
 def test_a_keyring_that_is_locked_is_told_without_it(ring, tmp_path, when):
     session = el.Session(home=tmp_path, reuse="only")

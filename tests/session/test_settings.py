@@ -159,3 +159,21 @@ def test_budgets_are_set_refused_and_cleared():
     assert el.generate("gpt-5", "two").tokens == 2
     with pytest.raises(el.BadParam):
         el.budget(3, per="week")
+
+
+def test_the_users_own_limit_may_stand_in_quotes(tmp_path):
+    (tmp_path / "config.toml").write_text('confirm_above = "100"\n')
+    (tmp_path / "pyproject.toml").write_text("[tool.elumenta]\nconfirm_above = 50\n")
+
+    assert load({"home": tmp_path}, environ={}, cwd=tmp_path).confirm_above == 50
+
+
+@pytest.mark.parametrize("option", ["password", "PASSWORD", "sslpassword"])
+def test_a_password_among_the_options_of_the_ledgers_address_does_not_show(tmp_path, option):
+    url = f"postgresql://host/db?user=anna&{option}=hush&sslmode=require"
+    settings = load({"home": tmp_path, "ledger_url": url}, environ={}, cwd=tmp_path)
+
+    shown = next(row["value"] for row in settings.explain() if row["setting"] == "ledger_url")
+
+    assert shown == f"postgresql://host/db?user=anna&{option}=***&sslmode=require"
+    assert "hush" not in repr(settings)
