@@ -36,7 +36,8 @@ class Prices:
         self._ledger = ledger
         self._api = api
         self._quotes: dict[tuple[str, str], Quote] = {}
-        self._dearest: dict[tuple[str, str], int] = {}
+        self._dearest: dict[tuple[str, str], int] = {}  # as the ledger told
+        self._learned: dict[tuple[str, str], int] = {}  # since; kept apart: the ledger may know of a dearer one
 
     async def quote(self, resolved: Resolved) -> Quote:
         """The price of one generation. Raises what the server says about the parameters, the key or the plan."""
@@ -60,12 +61,12 @@ class Prices:
         key = (resolved.model.slug, price_key(resolved))
         if key not in self._dearest:
             self._dearest[key] = self._ledger.paid_most(self._api, *key) or 0
-        return max(quote.tokens, self._dearest[key])
+        return max(quote.tokens, self._dearest[key], self._learned.get(key, 0))
 
     def learn(self, resolved: Resolved, charged: int) -> None:
         """The server charged another price than it quoted: the next quote is at least that."""
         key = (resolved.model.slug, price_key(resolved))
-        self._dearest[key] = max(charged, self._dearest.get(key, 0))
+        self._learned[key] = max(charged, self._learned.get(key, 0))
 
     async def _about(self, model: Model) -> Quote:
         """Where calculate-price does not answer: the upper end of what the server or the table says."""

@@ -180,6 +180,7 @@ class Wiring:
             if self._server is not None:
                 self._server.stop()
             self._engine = self._services = self._ledger = self._server = self._account = None
+            self._asking = self._cycle_ends = None  # another key or ledger may follow
 
     def change(self, **settings: Any) -> None:
         """Replace settings of this session; what depends on them is made again at the next call."""
