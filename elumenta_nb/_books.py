@@ -244,9 +244,10 @@ def _shelf(services: Services, rows: Sequence[Entry]) -> Shelf | None:
 async def book_elsewhere(services: Services, account: str, known: set[int]) -> list[dict[str, Any]]:
     """Book what the account's history shows and no row of the ledger started (bot, web, other machines).
 
-    Returns a row for each that is not among the `known` rows of the ledger.
+    A call of ours that was told to have failed, and was made and charged after all, is settled. Returns a row for each
+    of these, and for each that is not among the `known` rows of the ledger.
     """
-    from ._ledger import Elsewhere
+    from ._ledger import Elsewhere, Settlement
 
     found: list[Elsewhere] = []
     async for item in _all_generations(services):
@@ -268,7 +269,18 @@ async def book_elsewhere(services: Services, account: str, known: set[int]) -> l
             )
         )
     booked = services.ledger.adopt(found)
+    made = {str(item.generation_id): item for item in found if item.status == "completed" and item.tokens}
+    told_failed = services.ledger.failed_as(
+        [item.generation_id for item in made.values()], account=account, api=services.api
+    )
+    late = [(row, made[str(row.generation_id)]) for row in told_failed]
+    for row, charged in late:
+        settled = Settlement(call_id=row.id, tokens=charged.tokens, generation_id=charged.generation_id)
+        await services.writer.settle(settled)
     return [
+        {"id": row.id, "model": row.model, "was": "failed", "status": "completed", "tokens": item.tokens}
+        for row, item in late
+    ] + [
         {"id": call_id, "model": item.model, "was": "elsewhere", "status": item.status, "tokens": item.tokens}
         for call_id, item in zip(booked, found, strict=True)
         if call_id is not None and call_id not in known

@@ -47,6 +47,7 @@ class Order:
     receipt: Receipt | None = None  # from the moment it is settled
     paid: int | None = None  # what a row that is settled already cost
     missing: bool = False  # the history was read, and does not show it
+    astray: tuple[int | str, ...] = ()  # generations that a person should look at before it is given up
     is_lost: bool = False  # a row that was released because no history showed it
     is_settled: bool = False
     shelf: Shelf | None = None  # of a recovery: the history is read once for all of its calls
@@ -205,5 +206,10 @@ def no_answer(order: Order, why: object) -> OutcomeUnknown:
         tokens=order.held,
         call_id=order.call_id,
     )
+    if order.astray:
+        error.hint = _(
+            "It may be one of the account's generations: {ids}. Compare in %elumenta account-history; "
+            "then choose: %elumenta recover {id} {example}"
+        ).format(ids=", ".join(map(str, order.astray)), id=order.call_id, example=order.astray[0])
     error.partial = "".join(order.text)
     return error

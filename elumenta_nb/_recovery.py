@@ -11,17 +11,16 @@ its row.
 from __future__ import annotations
 
 import time
-import unicodedata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from ._alike import Request, fits, told_apart
+from ._alike import EARLY_S, SLACK_S, WINDOW_S, Request, astray, candidates, told_apart
 from ._errors import BadParam, ElumentaError, NotFound, OutcomeUnknown
 from ._language import gettext as _
 from ._ledger import Release
-from ._order import hash_prompt, no_answer
+from ._order import no_answer
 from ._values import History
 
 if TYPE_CHECKING:
@@ -49,11 +48,11 @@ __all__ = [
 
 LOOKS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)  # an interrupted server shows the generation when it has finished it
 FRESH_S: Final = 120.0  # a call older than this is not waited for: one look
-SLACK_S: Final = 5.0  # server timestamps have whole seconds, and so has the Date header that tells its clock
-WINDOW_S: Final = 900.0  # a generation made later than this after the intent is another one
 GRACE_S: Final = 900.0  # after this an unanswered call that nobody waits for and no history shows is released
+DAY_S: Final = 86_400.0
 WEEK: Final = timedelta(days=7)  # for so long a released call can still be found
 PAGES: Final = 100
+WITNESSES: Final = 50  # generations whose calls are known, which show the history's clock
 
 
 class _Reading:
@@ -291,11 +290,9 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
     listing = await _listing(services, order)
     account = await services.account()
     others = _others(services, order, account)
-    fitting = candidates(services, order, listing)
-    owned = services.ledger.owned(
-        [item.id for item in fitting if item.id is not None], account=account, api=services.api
-    )
-    free = [item for item in fitting if item.id not in owned]
+    ahead_s = _ahead(services, order, listing, account)
+    moments = _moments(services, order, ahead_s)
+    free = _free(services, account, candidates(order, listing.items, moments))
     if any(_keeps_waiting(order, row) for row in others):
         return None
     alike = [row for row in others if row.fingerprint == order.fingerprint]
@@ -306,7 +303,9 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
     if len(free) > len(alike) + 1 or (unclear and ours >= len(free)):
         raise _several(order, [*free, *unclear], rivals=bool(unclear))
     if ours >= len(free):
-        order.missing = listing.whole
+        maybe = _free(services, account, astray(order, listing.items, moments, is_clock_known=ahead_s is not None))
+        order.astray = tuple(item.id for item in maybe if item.id is not None)
+        order.missing = listing.whole and not order.astray and (ahead_s or 0.0) > -WINDOW_S  # else read too little
         return None
     reply = free[ours]
     assert reply.id is not None
@@ -314,6 +313,33 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
         return None  # another kernel was quicker: look again
     order.generation_id = reply.id
     return await _complete(services, reply)
+
+
+def _free(services: Services, account: str, items: Sequence[Reply]) -> list[Reply]:
+    """Those that belong to no call of the ledger."""
+    ids = [item.id for item in items if item.id is not None]
+    owned = services.ledger.owned(ids, account=account, api=services.api)
+    return [item for item in items if item.id not in owned]
+
+
+def _ahead(services: Services, order: Order, listing: Listing, account: str) -> float | None:
+    """How many seconds the history's clock is ahead of ours, by calls of about that day whose generation is known.
+
+    ``None`` where there are none, or they contradict each other. That the history tells UTC is not documented.
+    """
+    made = {item.id: item.created_at.timestamp() for item in listing.items if item.id is not None and item.created_at}
+    near = sorted(made, key=lambda id_: abs(made[id_] - order.began_at))[:WITNESSES]
+    began = services.ledger.begun(near, account=account, api=services.api)
+    seen = [made[id_] - at for id_, at in began.items() if abs(at - order.began_at) <= DAY_S]
+    return min(seen) if seen and max(seen) - min(seen) <= WINDOW_S else None
+
+
+def _moments(services: Services, order: Order, ahead_s: float | None) -> tuple[float, ...]:
+    """When the order began by the history's clock: as the server's answers tell the time, and as its history does."""
+    told = order.began_at + services.client.skew_s
+    if ahead_s is None or abs(ahead_s - services.client.skew_s) <= WINDOW_S:
+        return (told,)
+    return (told, order.began_at + ahead_s - EARLY_S)
 
 
 def _keeps_waiting(order: Order, row: Entry) -> bool:
@@ -356,7 +382,13 @@ def _several(order: Order, items: Sequence[Reply], *, rivals: bool) -> OutcomeUn
 
 async def take_over(services: Services, order: Order, generation_id: int | str) -> None:
     """A person says which generation is an open call's. Raises `BadParam` for one that cannot be."""
-    fitting = candidates(services, order, await _listing(services, order))
+    listing = await _listing(services, order)
+    ahead_s = _ahead(services, order, listing, await services.account())
+    moments = _moments(services, order, ahead_s)
+    fitting = [
+        *candidates(order, listing.items, moments),
+        *astray(order, listing.items, moments, is_clock_known=ahead_s is not None),
+    ]
     why = ""
     if order.generation_id is not None:
         why = _("call {id} has its generation already").format(id=order.call_id)
@@ -400,39 +432,3 @@ def _place(order: Order, others: Sequence[Entry]) -> int:
     """
     ours = (order.is_lost, not order.is_settled, order.call_id)
     return sum((row.lost, row.status != "completed", row.id) < ours for row in others)
-
-
-def candidates(services: Services, order: Order, listing: Listing) -> list[Reply]:
-    """Generations that fit the order, the oldest first; not asked whose they are."""
-    began = order.began_at + services.client.skew_s
-    fitting: list[Reply] = []
-    for item in listing.items:
-        if item.model and item.model != order.call.model:
-            continue
-        made = item.created_at.timestamp() if item.created_at else None
-        if made is not None and not began - SLACK_S <= made <= began + WINDOW_S:
-            continue
-        if order.prompt_chars and not _may_be(item.prompt, order):
-            continue
-        if not fits(item, order.call.params):
-            continue
-        fitting.append(item)
-    return sorted(fitting, key=lambda item: (item.created_at.timestamp() if item.created_at else 0.0, _rank(item)))
-
-
-def _may_be(prompt: str | None, order: Order) -> bool:
-    """Whether the prompt that a history tells may be the order's: it may be left out, shortened, or written anew."""
-    if not prompt or not prompt.strip():
-        return True
-    plain = prompt.replace("\r\n", "\n")
-    forms = (prompt, plain, unicodedata.normalize("NFC", plain), unicodedata.normalize("NFD", plain))
-    if any(hash_prompt(form) == order.prompt_hash for form in forms):
-        return True
-    cut = prompt.rstrip()
-    return cut.endswith(("…", "...")) and len(cut.rstrip("….")) < order.prompt_chars
-
-
-def _rank(item: Reply) -> tuple[int, str]:
-    """Ids of one second in the order in which they were given: shorter ones first, then by their digits."""
-    text = str(item.id)
-    return len(text), text

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from elumenta_nb._ledger import Ledger
 from elumenta_nb._session import Session
 from elumenta_nb.sandbox import serve
 
@@ -26,6 +27,20 @@ class QuickSession(Session):
     async def retry_sleep(seconds: float) -> None:
         """A server that tells to wait for long is waited for: so a test can look at it, or stop it."""
         await asyncio.sleep(seconds if seconds > 10 else seconds / 100)
+
+
+class Later(Session):
+    """A kernel of an hour later: every grace is over, and it does not wait."""
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    def ledger(self) -> Ledger:
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = Ledger(self._settings.ledger(), clock=lambda: time.time() + 3600)
+            return self._ledger
 
 
 class Servers:

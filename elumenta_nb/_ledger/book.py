@@ -23,7 +23,7 @@ from elumenta_nb._language import gettext as _
 from .budget import Bucket, Purse, exceeded, fullest
 from .entry import BudgetState, Flag, State, Taken, micros
 from .once import holders_of, keep_keys, key_of
-from .owners import owned, owners
+from .owners import begun, failed_as, owned, owners
 from .query import by_ids
 from .row import READ, UPDATE, Change, Hand, Sums, insert, new_details, new_row, split_id, update
 from .words import ELSEWHERE, Words, dump, origin_of
@@ -365,6 +365,8 @@ class Book:
     # ------------------------------------------------------------ reading and writing
 
     owned = staticmethod(owned)
+    begun = staticmethod(begun)
+    failed_as = staticmethod(failed_as)
 
     def _hand(self, tx: Tx, now_us: int, ids: Iterable[int]) -> Hand:
         changes = self._read(tx, ids)

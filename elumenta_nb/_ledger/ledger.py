@@ -278,6 +278,16 @@ class Ledger:
         """Those of the ids that belong to a call of this ledger."""
         return self._read(self._book.owned, api, account, list(generation_ids))
 
+    def begun(self, generation_ids: Iterable[GenerationId], *, account: str, api: str) -> dict[GenerationId, float]:
+        """When the calls began that the server told these ids itself, as Unix time; none for any other id."""
+        found = self._read(self._book.begun, api, account, list(generation_ids))
+        return {generation: started_us / 1e6 for generation, started_us in found.items()}
+
+    def failed_as(self, generation_ids: Iterable[GenerationId], *, account: str, api: str) -> list[Entry]:
+        """Calls with these generations that were told to have failed, and cost nothing."""
+        ids = self._read(self._book.failed_as, api, account, list(generation_ids))
+        return list(self._read(query.by_ids, ids, self._database.now_us()).values())
+
     def of_fingerprints(self, account: str, api: str, fingerprints: Sequence[str]) -> dict[str, list[Entry]]:
         """Rows that are open or were paid (not reused ones), by fingerprint, each list the oldest first."""
         return self._read(query.of_fingerprints, self._database.now_us(), account, api, fingerprints)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import pytest
 import worlds
 
-from elumenta_nb._ledger import Ledger
 from elumenta_nb._session import Session
 from elumenta_nb._values import Ask, Origin
 
@@ -74,26 +71,12 @@ def world(world_of: Callable[..., World]) -> World:
     return world_of()
 
 
-class Later(Session):
-    """A kernel of an hour later: every grace is over, and it does not wait."""
-
-    @staticmethod
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(0)
-
-    def ledger(self) -> Ledger:
-        with self._lock:
-            if self._ledger is None:
-                self._ledger = Ledger(self._settings.ledger(), clock=lambda: time.time() + 3600)
-            return self._ledger
-
-
 @pytest.fixture
 def later(world) -> Iterator[Any]:
     sessions: list[Session] = []
 
     def make() -> Session:
-        sessions.append(Later(api_key=world.server.api_key, base_url=world.server.url, home=world.home))
+        sessions.append(worlds.Later(api_key=world.server.api_key, base_url=world.server.url, home=world.home))
         return sessions[-1]
 
     yield make

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -15,10 +14,10 @@ from strange_api import StrangeApi, Told
 from worlds import QuickSession, until
 
 import elumenta_nb as el
+from elumenta_nb._alike import candidates
 from elumenta_nb._engine import Engine
 from elumenta_nb._errors import LedgerError
 from elumenta_nb._ledger import Settlement, Writer
-from elumenta_nb._recovery import candidates
 from elumenta_nb._values import Ask, Origin, Reply, Stopped
 from elumenta_nb._wiring import runtime
 
@@ -295,7 +294,7 @@ def test_a_prompt_that_the_history_writes_another_way_is_the_same(world, told, m
     (order,) = world.session.orders(Ask(model="gpt-5", prompt="Ein Café\nam Meer, bei Nacht"), CELL)
     item = Reply(id=1, status="completed", model="gpt-5", prompt=told)
 
-    found = candidates(world.session.services(), order, SimpleNamespace(items=[item]))
+    found = candidates(order, [item], [order.began_at])
 
     assert [reply.id for reply in found] == ([1] if may_be else [])
 
