@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.error import InputRejected
 
-from ._config import user_name
-
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping
@@ -133,6 +131,7 @@ class Shell:
         """The origin of a call made by the running cell."""
         import socket
 
+        from ._config import user_name
         from ._values import Origin
 
         digest = hashlib.sha256(self.source.strip().encode("utf-8", "replace")).hexdigest()[:16] if self.source else ""

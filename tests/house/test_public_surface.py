@@ -59,6 +59,20 @@ def test_importing_us_imports_nothing_heavy():
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_loading_the_extension_imports_only_what_watches_cells():
+    """P2: what settings, keys and money need comes with the first call."""
+    loaded = fresh("""
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.instance().run_line_magic("load_ext", "elumenta_nb")
+print(json.dumps(sorted(name for name in sys.modules if name.startswith("elumenta_nb."))))
+""")
+
+    assert set(json.loads(loaded)) == {
+        f"elumenta_nb.{name}" for name in ("_errors", "_guard", "_language", "_magics", "_pandas", "_shell")
+    }
+
+
 def test_import_time_is_a_few_bare_starts_at_most():
     """P1 is 30 ms over bare Python (`make bench` measures it); this gate holds on a busy machine as well."""
     timed = """
