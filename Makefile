@@ -32,7 +32,7 @@ test: test-env ## everything, with the coverage gate: unit, notebooks, real brow
 	@$(PY) tests/postgres/postgres_server.py
 	@$(PY) $(if $(PYTEST_ARGS),-m pytest,scripts/covered.py) -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
-test-quick: test-env ## under two minutes: no browser, no kernels, no PostgreSQL, nothing slow
+test-quick: test-env ## under three minutes: no browser, no kernels, no PostgreSQL, nothing slow
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not browser and not kernel and not postgres and not slow" $(PYTEST_ARGS)
 
 coverage: test-env ## lines and branches of client, engine and ledger: at least 90 and 85 % of each
