@@ -102,8 +102,9 @@ class Panel:
         buttons = widgets.HBox([self.generate, self.consent, self.stop])
         buttons.add_class("elumenta-buttons")
         same = heading(_("The same as a cell"), _("click to select, or %elumenta panel --cell"))
+        # what grows with the words stands below the buttons: one that moves under the mouse loses the click
         make = widgets.VBox(
-            [self.form.box, widgets.HTML(same), self.cell, self.cost, buttons, self.status, self.gallery.box]
+            [self.form.box, self.cost, buttons, self.status, widgets.HTML(same), self.cell, self.gallery.box]
         )
         self.tabs = widgets.Tab(children=[make, self.models.box, self.jobs.box])
         for index, title in enumerate((_("Make"), _("Models"), _("Unfinished"))):
@@ -222,13 +223,11 @@ class Panel:
             self._buy()
 
     def _buy(self) -> None:
-        if not self.purchase.begin():
+        if self.purchase.is_busy:
             return
-        try:
-            ask, price = self._checked()
-        except BaseException:
-            self.purchase.end()
-            raise
+        ask, price = self._checked()
+        if not self.purchase.begin(self.source):
+            return
         self._pending, self._is_faulty = None, False
         self._prompt, self._count = ask.prompt or "", ask.count
         self.generate.disabled = True

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Purchase", "Screen"]
 
-DOUBLE_CLICK_S: Final = 0.8  # a click so soon after another one is the same click
+DOUBLE_CLICK_S: Final = 0.8  # a click for the same thing so soon after another one is the same click
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Purchase:
         self._lock = threading.Lock()
         self._is_busy = False
         self._claimed_at = float("-inf")
+        self._wish = ""
         self._handle: Handle[list[Result]] | None = None
         self._is_stopped = False
 
@@ -66,13 +67,13 @@ class Purchase:
     def is_busy(self) -> bool:
         return self._is_busy
 
-    def begin(self) -> bool:
-        """Claim it; whether this click is the one that counts."""
+    def begin(self, wish: str) -> bool:
+        """Claim it for what is wished for, in words; whether this click is the one that counts."""
         with self._lock:
             now = self._clock()
-            if self._is_busy or now - self._claimed_at < DOUBLE_CLICK_S:
+            if self._is_busy or (wish == self._wish and now - self._claimed_at < DOUBLE_CLICK_S):
                 return False
-            self._is_busy, self._is_stopped, self._claimed_at = True, False, now
+            self._is_busy, self._is_stopped, self._claimed_at, self._wish = True, False, now, wish
             return True
 
     def end(self) -> None:

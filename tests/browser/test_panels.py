@@ -293,7 +293,7 @@ def test_everything_has_a_name_and_a_narrow_panel_fits_and_is_used_by_keyboard_a
 
     assert focused == "Generate"
     assert {name: outline for name, outline in outlines.items() if outline != "solid"} == {}
-    assert len(outlines) >= 10
+    assert len(outlines) >= 9
     assert wide[0] <= wide[1] + 1
 
 

@@ -65,12 +65,35 @@ def test_a_click_a_moment_later_is_another_click():
     now = [100.0]
     purchase = Purchase(lambda: None, lambda: None, clock=lambda: now[0])
 
-    assert purchase.begin()
-    assert not purchase.begin()
+    assert purchase.begin("a cat")
+    assert not purchase.begin("a cat")
     purchase.end()
-    assert not purchase.begin()
+    assert not purchase.begin("a cat")
     now[0] += DOUBLE_CLICK_S + 0.01
-    assert purchase.begin()
+    assert purchase.begin("a cat")
+
+
+def test_a_click_for_something_else_is_another_click_once_the_first_has_ended():
+    purchase = Purchase(lambda: None, lambda: None, clock=lambda: 100.0)
+
+    assert purchase.begin("a cat")
+    assert not purchase.begin("a dog")
+    purchase.end()
+    assert purchase.begin("a dog")
+
+
+def test_a_click_that_was_refused_for_its_form_does_not_swallow_the_next_one(desk, text):
+    text.form.prompt.value = ""
+    text.generate.click()
+    assert "needs a prompt" in said(text)
+
+    text.form.prompt.value = "why is the sea salt"
+    desk.buy(text)
+    assert len(text.results) == 1
+
+    text.form.prompt.value = "why is the sky blue"
+    desk.buy(text)
+    assert desk.posts() == 2
 
 
 def test_a_click_is_seen_at_once_and_the_button_keeps_its_name(desk, text):
