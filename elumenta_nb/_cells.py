@@ -135,7 +135,14 @@ class Cells:
     def _buy(self, ask: Ask, read: Line, *, owns_cell: bool) -> Any:
         """Run it with a live view; show what belongs above the value, and the receipt under it."""
         session, quiet = self.session(), bool(read["quiet"])
-        live = Live(self.front, self._subject(ask), safe=safe_markdown, owns_cell=owns_cell, is_seen=not quiet)
+        live = Live(
+            self.front,
+            self._subject(ask),
+            safe=safe_markdown,
+            owns_cell=owns_cell,
+            is_seen=not quiet,
+            slot="" if owns_cell or quiet else Receipts.of(self.front).lend(),
+        )
         try:
             results = session.run(ask, self.front.origin(read["tag"] or ()), live)
         except BaseException as error:
@@ -180,8 +187,6 @@ class Cells:
     ) -> None:
         if quiet:
             return
-        if record.receipts:
-            Receipts.of(self.front).add([_receipt.together(record.receipts, note=note)], slot)
-        elif slot:  # the progress line gives its place to the outcome
-            money = failed.money() if isinstance(failed, ElumentaError) else _("Stopped waiting.")
-            self.front.update(slot, _receipt.said(money))
+        receipts = [_receipt.together(record.receipts, note=note)] if record.receipts else []
+        money = failed.money() if isinstance(failed, ElumentaError) else _("Stopped waiting.")
+        Receipts.of(self.front).add(receipts, slot, outcome=money)

@@ -154,7 +154,7 @@ class Live:
     """Shows a running call in the cell, and takes the display away again.
 
     `safe` makes a model's Markdown harmless. `owns_cell`: the cell shows nothing but this call, so its output may be
-    cleared; otherwise the place of the display is given to the receipt.
+    cleared; otherwise the place of the display is given to the receipt. `slot`: a place of this cell to be used again.
     """
 
     def __init__(
@@ -165,10 +165,12 @@ class Live:
         safe: Callable[[str], str],
         owns_cell: bool,
         is_seen: bool = True,
+        slot: str = "",
         clock: Callable[[], float] = time.monotonic,
         terminal: TextIO | None = None,
     ) -> None:
         self.record = Record(clock())
+        self.has_shown = False
         self._shell = shell
         self._subject = subject
         self._safe = safe
@@ -178,7 +180,7 @@ class Live:
         self._is_seen = is_seen and shell.is_live and (shell.is_kernel or self._terminal is not None)
         self._pace = Pace()
         self._size = 0  # of the text so far
-        self._slot = ""
+        self._slot = slot
         self._shown = ""
         self._written_at = float("-inf")
 
@@ -211,6 +213,7 @@ class Live:
                 self._put(_receipt.said(line))
 
     def _put(self, data: dict[str, str]) -> None:
+        self.has_shown = True
         if self._slot:
             self._shell.update(self._slot, data)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
@@ -61,7 +62,8 @@ def run(session: Buying, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
     from ._markdown import safe_markdown
     from ._progress import Live
 
-    live = Live(shell, _subject(session, ask), safe=safe_markdown, owns_cell=False)
+    receipts = Receipts.of(shell)
+    live = Live(shell, _subject(session, ask), safe=safe_markdown, owns_cell=False, slot=receipts.lend())
     try:
         return session.run(ask, shell.origin(tags, source="python"), live)
     except KeyboardInterrupt as stop:
@@ -69,7 +71,7 @@ def run(session: Buying, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
         raise
     finally:
         slot = live.close()
-        Receipts.of(shell).add(live.record.receipts, slot)
+        receipts.add(live.record.receipts, slot, redraw=live.has_shown)
 
 
 def show(handle: Handle[list[Result]], session: Buying, ask: Ask) -> None:
@@ -89,35 +91,68 @@ def _subject(session: Buying, ask: Ask) -> Subject:
 
 
 class Receipts:
-    """The receipts of the running cell, shown as one when it ends."""
+    """The receipts of the running cell: so far in the place of the progress, as one under the value when it ends.
+
+    The calls of a cell share that place, which is empty in the end: a loop of a hundred leaves one line, not a hundred.
+    """
 
     _by_shell: ClassVar[WeakKeyDictionary[Shell, Receipts]] = WeakKeyDictionary()
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
+        self._lock = threading.Lock()
         self._run = ""
+        self._start()
+
+    def _start(self) -> None:
         self._kept: list[Receipt] = []
+        self._slot = ""
+        self._is_lent = False
 
     @classmethod
     def of(cls, shell: Shell) -> Receipts:
         return cls._by_shell.setdefault(shell, cls(shell))
 
-    def add(self, receipts: list[Receipt], slot: str) -> None:
-        if slot:  # the place where the progress was shown
-            shown = _line(receipts) if receipts else ({"text/plain": ""}, {})
-            self._shell.update(slot, *shown)
-        if slot or not receipts:
-            return
-        if self._run != self._shell.run:
-            self._run, self._kept = self._shell.run, []
-        if not self._kept:
+    def lend(self) -> str:
+        """The place of the progress, for one call at a time; "" where there is none, or another thread has it."""
+        with self._lock:
+            self._turn()
+            if self._is_lent or not self._slot:
+                return ""
+            self._is_lent = True
+            return self._slot
+
+    def add(self, receipts: list[Receipt], slot: str, *, outcome: str = "", redraw: bool = True) -> None:
+        """A call has ended. `slot` is where its progress was shown, `redraw` whether anything was.
+
+        `outcome` is shown there for a call without receipts, where no other call of the cell has one.
+        """
+        with self._lock:
+            self._turn()
+            if slot and self._slot not in ("", slot):  # beside another call, which keeps its place
+                self._shell.update(slot, *(_line(receipts) if receipts else _said(outcome)))
+                return
+            is_first = bool(receipts) and not self._kept
+            self._kept += receipts
+            if slot:
+                self._slot, self._is_lent = slot, False
+                if redraw:
+                    self._shell.update(slot, *(_line(self._kept) if self._kept else _said(outcome)))
+        if is_first:
             self._shell.after_cell(self._show)
-        self._kept += receipts
+
+    def _turn(self) -> None:
+        """Begin anew where another cell runs."""
+        if self._run != self._shell.run:
+            self._run = self._shell.run
+            self._start()
 
     def _show(self) -> None:
-        if self._kept:
+        with self._lock:
+            if self._slot:
+                self._shell.update(self._slot, *_said(""))
             self._shell.show(*_line(self._kept))
-            self._kept = []
+            self._start()
 
 
 def here() -> Shell | None:
@@ -137,6 +172,11 @@ def _line(receipts: list[Receipt]) -> tuple[dict[str, Any], dict[str, Any]]:
     from ._render import receipt
 
     return receipt(_receipt.together(receipts))
+
+
+def _said(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A line of ours; an output cannot be taken back, but it can be empty."""
+    return (dict(_receipt.said(text)) if text else {"text/plain": "", "text/html": ""}), {}
 
 
 def _shell() -> Shell | None:

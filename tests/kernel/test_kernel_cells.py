@@ -58,7 +58,8 @@ def test_the_same_cell_is_restored_and_costs_nothing(kernel):
 def test_an_assigned_line_shows_its_receipt_and_no_value(kernel):
     ran = kernel.run('x = %elumenta text gpt-5 "Say hi"', cell_id="c4")
 
-    assert ran.kinds == ["display_data"]
+    assert set(ran.kinds) == {"display_data"}
+    assert ran.outputs[-1][1].startswith("gpt-5 · 2 tokens · ")
     assert kernel.run("x.tokens").outputs == [("execute_result", "2")]
 
 
@@ -248,13 +249,14 @@ def test_a_job_shows_a_line_that_is_gone_afterwards(kernel, server):
 def test_where_a_cell_prints_too_nothing_of_it_is_cleared(kernel, server):
     server.fault("pending", path="/generate", method="POST", seconds=1)
     ran = kernel.run('print("mine")\nx = %elumenta video luma-ray2-flash --fresh "waves"', cell_id="c11")
-    slots = [content["transient"]["display_id"] for content in ran.of("display_data")]
-    final = [content for content in ran.of("update_display_data") if content["transient"]["display_id"] == slots[0]][-1]
+    (slot, live), (below, receipt) = displays(ran)
+    final = [content["data"] for content in ran.of("update_display_data") if content["transient"]["display_id"] == slot]
 
     assert ran.outputs[0] == ("stream", "mine\n")
-    assert len(slots) == 1
-    assert final["data"]["text/plain"].startswith("luma-ray2-flash · ")
-    assert "tokens" in final["data"]["text/plain"]
+    assert ran.of("clear_output") == []
+    assert "of about 20–35 s" in live
+    assert final[-1]["text/plain"] == below == ""
+    assert receipt.startswith("luma-ray2-flash · 26 tokens")
 
 
 def test_code_makes_the_next_cell_once(kernel):
@@ -285,3 +287,45 @@ def test_the_receipt_is_shown_although_the_cell_fails_later(kernel):
     assert ran.status == "error"
     assert ran.kinds == ["error", "display_data"]
     assert "2 tokens" in ran.outputs[1][1]
+
+
+LOOP = """import elumenta_nb as el
+from IPython.display import clear_output
+for n in range(3):
+    el.generate("gpt-5", f"Tell me a long story about {n}. " * 20, reuse="off")
+"""
+
+
+def displays(ran):
+    """What was shown, and where: (slot, text)."""
+    shown = [(content["transient"], content["data"]) for content in ran.of("display_data")]
+    return [(transient.get("display_id", ""), data["text/plain"]) for transient, data in shown]
+
+
+def test_calls_of_a_loop_share_the_place_of_their_progress_and_leave_one_receipt_under_the_value(
+    kernel, server
+):
+    server.fault("slow", path="/generate", method="POST", times=3, seconds=0.6)
+    ran = kernel.run(LOOP + "'the value'", cell_id="loop1")
+    (slot, first), last = displays(ran)
+    updates = [
+        content["data"] for content in ran.of("update_display_data") if content["transient"]["display_id"] == slot
+    ]
+    so_far = [line for line in (data["text/plain"] for data in updates) if " s of about" not in line and line]
+
+    assert re.match(r"gpt-5 · 2 tokens · \d s of about", first)
+    assert [line.split(" · ")[:2] for line in so_far] == [
+        ["gpt-5", "2 tokens"],
+        ["gpt-5 × 2", "4 tokens"],
+        ["gpt-5 × 3", "6 tokens"],
+    ]
+    assert updates[-1] == {"text/plain": "", "text/html": ""}
+    assert last[1].startswith("gpt-5 × 3 · 6 tokens")
+    assert ran.kinds[-2:] == ["execute_result", "display_data"]
+
+
+def test_a_cell_that_clears_its_output_on_the_way_still_says_what_it_cost(kernel, server):
+    server.fault("slow", path="/generate", method="POST", times=3, seconds=0.6)
+    ran = kernel.run(LOOP + "    clear_output()", cell_id="loop2")
+
+    assert displays(ran)[-1][1].startswith("gpt-5 × 3 · 6 tokens")
