@@ -63,6 +63,7 @@ class _Follower:
             return
         self._run = self._front.run
         if self._handle.done():
+            self._handle.is_told = True
             for bundle in self._outcome():
                 self._front.show(*bundle)
             return
@@ -70,6 +71,7 @@ class _Follower:
         if loop is None or not self._front.is_live:
             self._front.show(_receipt.said(f"{self._line()} · {_('to wait for it: {line}').format(line='.result()')}"))
             return
+        self._handle.is_told = True
         places = [uuid.uuid4().hex for _place in range(min(self._subject.count, _PLACES) + 1)]
         self._front.show(_receipt.said(self._line(moving=True)), slot=places[0])
         for place in places[1:-1]:

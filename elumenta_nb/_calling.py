@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._buying import Buying
 from ._errors import BadParam
 from ._language import gettext as _
-from ._surroundings import origin, run, show
+from ._surroundings import origin, run, show, tell
 from ._values import Ask, TextDelta
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Pending:
 
     def result(self, timeout: float | None = None) -> Result:
         """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
-        return self._handle.result(timeout)[0]
+        return _told(self._handle, self._handle.result(timeout))
 
     def stop(self) -> None:
         """Stop waiting: an accepted job goes on, is charged, and is there for ``resume()``."""
@@ -52,7 +52,7 @@ class Pending:
         return self._one().__await__()
 
     async def _one(self) -> Result:
-        return (await self._handle)[0]
+        return _told(self._handle, await self._handle)
 
     def _ipython_display_(self) -> None:
         self._handle._ipython_display_()
@@ -78,7 +78,7 @@ class Stream:
         except BaseException:
             self._handle.stop()
             raise
-        self._handle.result()
+        _told(self._handle, self._handle.result())
 
     async def __aiter__(self) -> AsyncIterator[str]:
         pieces = iter(self)
@@ -92,7 +92,7 @@ class Stream:
     @property
     def result(self) -> Result:
         """The finished result; waits for it."""
-        return self._handle.result()[0]
+        return _told(self._handle, self._handle.result())
 
     def stop(self) -> None:
         """Stop the stream; what it cost is found out and booked."""
@@ -227,6 +227,12 @@ class Calling(Buying):
         """
         one, total = self.price(Ask(category=category, model=model, options=params, count=count))
         return replace(one, tokens=total, minimum=one.minimum * count, maximum=one.maximum * count)
+
+
+def _told(handle: Handle[list[Result]], results: list[Result]) -> Result:
+    """The only result of a call, its receipt shown where a cell waited for it."""
+    tell(handle, results)
+    return results[0]
 
 
 def _ask(model: str, prompt: str | None, params: dict[str, Any] | None, options: dict[str, Any], **more: Any) -> Ask:

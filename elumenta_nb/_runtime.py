@@ -61,6 +61,7 @@ class Handle(Generic[T]):
         self._future = future
         self._events = events
         self._show: Callable[[], None] | None = None
+        self.is_told = False  # whether its receipt was shown, or has its place
 
     def result(self, timeout: float | None = None) -> T:
         """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""

@@ -20,6 +20,8 @@ from ._language import gettext as _
 from ._values import Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._buying import Buying
     from ._progress import Subject
     from ._result import Result
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from ._shell import Shell
     from ._values import Ask, Receipt
 
-__all__ = ["Receipts", "here", "is_live", "notebook", "origin", "run", "show"]
+__all__ = ["Receipts", "here", "is_live", "notebook", "origin", "run", "show", "tell"]
 
 _shells: Final[WeakKeyDictionary[Any, Shell]] = WeakKeyDictionary()
 
@@ -72,6 +74,14 @@ def run(session: Buying, ask: Ask, tags: tuple[str, ...] = ()) -> list[Result]:
     finally:
         slot = live.close()
         receipts.add(live.record.receipts, slot, redraw=live.has_shown)
+
+
+def tell(handle: Handle[list[Result]], results: Sequence[Result]) -> None:
+    """Give a call that was waited for in this cell its receipt, once, unless it shows itself elsewhere."""
+    shell = _shell()
+    if shell is not None and not handle.is_told:
+        handle.is_told = True
+        Receipts.of(shell).add([result.receipt for result in results if result.receipt is not None], "")
 
 
 def show(handle: Handle[list[Result]], session: Buying, ask: Ask) -> None:
