@@ -185,10 +185,8 @@ async def _look_up(services: Services, rows: Sequence[Entry], orders: Sequence[O
     why = _("it was not answered when it was made")
     with contextlib.suppress(LedgerError):  # they stay as they are, open
         await asyncio.gather(*(services.writer.doubt(row.id, why) for row in expired))
-    for order in list(nameless.values()):
-        for row in await siblings(services, order, KERNEL):
-            if row.id not in nameless:
-                nameless[row.id] = Order.resumed(row, _resolved(row))
+    for row in await siblings(services, nameless.values(), KERNEL):
+        nameless[row.id] = Order.resumed(row, _resolved(row))
     unclear = await look_up_together(services, list(nameless.values()), KERNEL)
     shelf = _shelf(services, rows)
     for order in orders:

@@ -5,26 +5,26 @@ adopted only when it can be nobody else's: same model and prompt, made in the ca
 row, told apart from the calls that look alike (`_alike`), and while none of them is still waiting for its own answer.
 Only calls of one run of another kernel do not wait for each other once a person recovers them: they died together.
 The history is read before the ledger: a request that leaves after that cannot be in it, and one that left before has
-its row.
+its row. So of many calls the rows that ask for the same are told once, and what became of them each time.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from ._alike import EARLY_S, SLACK_S, WINDOW_S, Request, astray, candidates, told_apart
+from ._alike import EARLY_S, WINDOW_S, Request, astray, candidates, told_apart
 from ._errors import BadParam, ElumentaError, NotFound, OutcomeUnknown
+from ._history import Listing
 from ._language import gettext as _
 from ._ledger import Release
 from ._order import no_answer
-from ._values import History
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ._ledger import Entry
     from ._order import Order
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GRACE_S",
     "WEEK",
-    "Listing",
     "Shelf",
     "find",
     "given_up",
@@ -51,95 +50,11 @@ FRESH_S: Final = 120.0  # a call older than this is not waited for: one look
 GRACE_S: Final = 900.0  # after this an unanswered call that nobody waits for and no history shows is released
 DAY_S: Final = 86_400.0
 WEEK: Final = timedelta(days=7)  # for so long a released call can still be found
-PAGES: Final = 100
 WITNESSES: Final = 50  # generations whose calls are known, which show the history's clock
 
 
-class _Reading:
-    """Pages of the history as they come. `whole` once nothing that was made since `earliest` can be missing."""
-
-    def __init__(self) -> None:
-        self.found: dict[int | str, Reply] = {}  # by id: pages shift while generations are made, and tell some twice
-        self.whole = False
-        self._ids: set[int | str] = set()
-        self._bare = 0  # rows without an id
-        self._unclear = False  # one of them may be what is looked for
-        self._first: int | None = None  # rows of the first page
-        self._totals: list[int] = []
-        self._last: float | None = None  # the time that was told last
-        self._falls = self._rises = False
-
-    def take(self, history: History, earliest: float) -> bool:
-        """Whether this page was the last to be asked for."""
-        before = self._seen
-        for item in history.items:
-            made = item.created_at.timestamp() if item.created_at else None
-            if item.id is None:
-                self._unclear = self._unclear or made is None or made >= earliest
-            else:
-                if item.id not in self.found:
-                    self._follow(made)
-                self.found[item.id] = item
-        self._unclear = self._unclear or history.unread > 0
-        self._ids.update(history.ids)
-        self._bare += history.received - len(history.ids)
-        if history.total is not None and history.total >= history.received:  # else it contradicts itself
-            self._totals.append(history.total)
-        first, self._first = self._first, history.received if self._first is None else self._first
-        back = self._last is not None and self._last < earliest - SLACK_S
-        if self._falls and not self._rises and back:
-            ended = complete = True
-        elif self._totals:  # generations made meanwhile move others to the next page; deleted ones leave a gap
-            ended = self._seen in (before, self._totals[-1]) or self._seen > self._totals[-1]
-            complete = self._seen >= self._totals[0] and self._totals == sorted(self._totals)
-        else:  # a first page may be short because the server gives fewer than were asked for
-            complete = history.received == 0 or (first is not None and history.received < first)
-            ended = complete or self._seen == before
-        self.whole = ended and complete and not self._unclear
-        return ended
-
-    @property
-    def _seen(self) -> int:
-        return len(self._ids) + self._bare
-
-    def _follow(self, made: float | None) -> None:
-        """Whether the newest come first is not documented: the times tell."""
-        if made is None:
-            return
-        if self._last is not None:
-            self._falls = self._falls or made < self._last - SLACK_S
-            self._rises = self._rises or made > self._last + SLACK_S
-        self._last = made
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What the history told of a model. `whole`: all of it, back to the moment that was asked for."""
-
-    items: tuple[Reply, ...]
-    whole: bool
-
-    @classmethod
-    async def read(cls, services: Services, category: str, model: str, since: float) -> Listing:
-        """`since` is Unix time on our clock. Raises what the server says."""
-        reading = _Reading()
-        for page in range(1, PAGES + 1):
-            try:
-                history = await services.client.history(page=page, limit=100, category=category, model=model)
-            except NotFound:
-                if page == 1:
-                    raise
-                history = History(page=page)  # a page after the last
-            if reading.take(history, since + services.client.skew_s - SLACK_S):
-                break
-        return cls(tuple(reading.found.values()), reading.whole)
-
-    def item(self, generation_id: int | str) -> Reply | None:
-        return next((item for item in self.items if str(item.id) == str(generation_id)), None)
-
-
 class Shelf:
-    """Listings read once, for the many calls of a recovery. All of them began after `since`.
+    """Listings read once, for the many calls of a recovery, and which rows ask for the same. All began after `since`.
 
     `kernel` is the one that looks, where a person asked for it: then calls of one run do not wait for each other.
     """
@@ -149,12 +64,22 @@ class Shelf:
         self._since = since
         self._kernel = kernel
         self._listings: dict[tuple[str, str], Listing] = {}
+        self._requests: dict[str, dict[str, list[int]]] = {}  # by model and hash of the prompt
 
     async def of(self, category: str, model: str) -> Listing:
         key = (category, model)
         if key not in self._listings:
-            self._listings[key] = await Listing.read(self._services, category, model, self._since)
+            listing = await Listing.read(self._services, category, model, self._since)
+            account, services = await self._services.account(), self._services
+            since = datetime.fromtimestamp(self._since, UTC) - timedelta(seconds=WINDOW_S)
+            self._requests[model] = services.ledger.requests(account, services.api, model, since=since)
+            self._listings[key] = listing
         return self._listings[key]
+
+    def like(self, order: Order) -> list[int] | None:
+        """Rows of the order's request whose generations the listing may have; ``None``: it was not read."""
+        requests = self._requests.get(order.call.model)
+        return None if requests is None else requests.get(order.prompt_hash, [])
 
     def unites(self, order: Order, row: Entry) -> bool:
         """Whether both are of one run of another kernel, which died with both or with none of them.
@@ -198,11 +123,24 @@ async def look_up_together(services: Services, orders: Sequence[Order], kernel: 
     return unclear
 
 
-async def siblings(services: Services, order: Order, kernel: str) -> list[Entry]:
-    """Open rows of the order's request and run, in a kernel that is not this one."""
-    shelf = Shelf(services, order.began_at, kernel=kernel)
-    rows = _others(services, order, await services.account())
-    return [row for row in rows if row.open and shelf.unites(order, row)]
+async def siblings(services: Services, orders: Iterable[Order], kernel: str) -> list[Entry]:
+    """Open rows that ask for the same as one of the orders, of its run, in a kernel that is not this one."""
+    shelf = Shelf(services, 0.0, kernel=kernel)
+    alike: dict[tuple[str, str], list[Order]] = {}
+    for order in orders:
+        alike.setdefault((order.call.model, order.prompt_hash), []).append(order)
+    known = {order.call_id for same in alike.values() for order in same}
+    rows = services.ledger.open_calls(await services.account(), services.api) if alike else []
+    return [
+        row
+        for row in rows
+        if row.id not in known
+        and row.generation_id is None
+        and any(
+            shelf.unites(order, row) and abs(row.started_at.timestamp() - order.began_at) <= WINDOW_S
+            for order in alike.get((row.model, row.prompt_hash), ())
+        )
+    ]
 
 
 async def unanswered(services: Services, order: Order) -> OutcomeUnknown:
@@ -292,7 +230,7 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
     others = _others(services, order, account)
     ahead_s = _ahead(services, order, listing, account)
     moments = _moments(services, order, ahead_s)
-    free = _free(services, account, candidates(order, listing.items, moments))
+    free = _free(services, account, candidates(order, listing.made, moments))
     if any(_keeps_waiting(order, row) for row in others):
         return None
     alike = [row for row in others if row.fingerprint == order.fingerprint]
@@ -303,7 +241,7 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
     if len(free) > len(alike) + 1 or (unclear and ours >= len(free)):
         raise _several(order, [*free, *unclear], rivals=bool(unclear))
     if ours >= len(free):
-        maybe = _free(services, account, astray(order, listing.items, moments, is_clock_known=ahead_s is not None))
+        maybe = _free(services, account, astray(order, listing.made, moments, is_clock_known=ahead_s is not None))
         order.astray = tuple(item.id for item in maybe if item.id is not None)
         order.missing = listing.whole and not order.astray and (ahead_s or 0.0) > -WINDOW_S  # else read too little
         return None
@@ -327,9 +265,8 @@ def _ahead(services: Services, order: Order, listing: Listing, account: str) -> 
 
     ``None`` where there are none, or they contradict each other. That the history tells UTC is not documented.
     """
-    made = {item.id: item.created_at.timestamp() for item in listing.items if item.id is not None and item.created_at}
-    near = sorted(made, key=lambda id_: abs(made[id_] - order.began_at))[:WITNESSES]
-    began = services.ledger.begun(near, account=account, api=services.api)
+    made = listing.made.near(order.began_at, WITNESSES)
+    began = services.ledger.begun(made, account=account, api=services.api)
     seen = [made[id_] - at for id_, at in began.items() if abs(at - order.began_at) <= DAY_S]
     return min(seen) if seen and max(seen) - min(seen) <= WINDOW_S else None
 
@@ -386,8 +323,8 @@ async def take_over(services: Services, order: Order, generation_id: int | str) 
     ahead_s = _ahead(services, order, listing, await services.account())
     moments = _moments(services, order, ahead_s)
     fitting = [
-        *candidates(order, listing.items, moments),
-        *astray(order, listing.items, moments, is_clock_known=ahead_s is not None),
+        *candidates(order, listing.made, moments),
+        *astray(order, listing.made, moments, is_clock_known=ahead_s is not None),
     ]
     why = ""
     if order.generation_id is not None:
@@ -420,7 +357,13 @@ def _others(services: Services, order: Order, account: str) -> Sequence[Entry]:
     began = datetime.fromtimestamp(order.began_at, UTC)
     window = timedelta(seconds=WINDOW_S)
     rows = services.ledger.nameless(
-        account, services.api, order.call.model, order.prompt_hash, since=began - window, until=began + window
+        account,
+        services.api,
+        order.call.model,
+        order.prompt_hash,
+        since=began - window,
+        until=began + window,
+        ids=order.shelf.like(order) if order.shelf is not None else None,
     )
     return [row for row in rows if row.id != order.call_id]
 

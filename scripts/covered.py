@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOUND = ROOT / "build" / "coverage.json"
 LINES, BRANCHES = 90.0, 85.0  # per cent, of each group
-ENGINE = "_engine _generation _delivery _earlier _recovery _order _prices _buying _calling _answers _runtime"
+ENGINE = "_engine _generation _delivery _earlier _history _recovery _order _prices _buying _calling _answers _runtime"
 GROUPS = {  # name: where the files of the group are, below elumenta_nb
     "client": ("_client/",),
     "engine": tuple(f"{name}.py" for name in ENGINE.split()),

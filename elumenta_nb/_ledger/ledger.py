@@ -260,11 +260,27 @@ class Ledger:
         """Rows that were released because no history showed them, and may still be found."""
         return self._read(query.released_since, self._database.now_us(), account, api, since)
 
+    def requests(self, account: str, api: str, model: str, *, since: datetime) -> dict[str, list[int]]:
+        """The calls of a model since then, by the hash of their prompts."""
+        return self._read(query.requests, account, api, model, since)
+
     def nameless(
-        self, account: str, api: str, model: str, prompt_hash: str, *, since: datetime, until: datetime
+        self,
+        account: str,
+        api: str,
+        model: str,
+        prompt_hash: str,
+        *,
+        since: datetime,
+        until: datetime,
+        ids: Sequence[int] | None = None,
     ) -> list[Entry]:
-        """Rows of one request that have no generation and may have one: open, settled without an id, released as lost."""
-        return self._read(query.nameless, self._database.now_us(), account, api, model, prompt_hash, since, until)
+        """Rows of one request that have no generation and may have one: open, settled without an id, released as lost.
+
+        `ids` are those that it can be, where they are known.
+        """
+        facts = (self._database.now_us(), account, api, model, prompt_hash, since, until)
+        return self._read(partial(query.nameless, ids=ids), *facts)
 
     def uncertain(self, account: str, api: str, since: datetime) -> list[Entry]:
         """Settled rows whose figure is an estimate, or whose generation was not told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from .entry import Flag, State
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["begun", "failed_as", "owned", "owners"]
 
-_OWNERS: Final = "SELECT c.id, p.source, c.started_us, c.flags, c.status, c.tokens FROM calls c JOIN places p ON p.no = c.place_no WHERE p.api = :api AND p.account = :account"
+_OWNERS: Final = (
+    "SELECT c.id, p.source, c.started_us, c.flags, c.status, c.tokens, c.generation_no, c.generation_name"
+    " FROM calls c JOIN places p ON p.no = c.place_no WHERE p.api = :api AND p.account = :account"
+)
 _YIELDING: Final = f" AND (p.source = '{ELSEWHERE}' OR (c.flags & {int(Flag.ADOPTED)}) <> 0)"  # as `Change.yields`
 
 
@@ -24,25 +28,23 @@ def owners(
     tx: Tx, api: str, account: str, named: tuple[int | None, str | None], *, yielding: bool = False
 ) -> list[tuple[int, str]]:
     """The rows of the account that have this generation (as stored): id, source. `yielding`: those that give way."""
-    return [(row[0], row[1]) for row in _rows(tx, api, account, named, _YIELDING if yielding else "")]
+    number, name = named
+    column, value = ("generation_no", number) if number is not None else ("generation_name", name)
+    sql = f"{_OWNERS} AND c.{column} = :value{_YIELDING if yielding else ''}"  # constants all of them
+    return [(row[0], row[1]) for row in tx.all(sql, api=api, account=account, value=value)]
 
 
 def owned(tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> set[GenerationId]:
     """Those of the ids that belong to a call of this ledger (not to a row of what was spent elsewhere)."""
-    return {
-        generation
-        for generation in ids
-        if any(source != ELSEWHERE for _id, source in owners(tx, api, account, split_id(generation)[:2]))
-    }
+    return {generation for generation, _row in _own(tx, api, account, ids)}
 
 
 def begun(tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> dict[GenerationId, int]:
     """When the calls began that were told these ids, not those that were found by them: Unix time in microseconds."""
     return {
         generation: started_us
-        for generation in ids
-        for _id, source, started_us, flags, _status, _tokens in _rows(tx, api, account, split_id(generation)[:2])
-        if source != ELSEWHERE and not flags & Flag.ADOPTED
+        for generation, (_id, _source, started_us, flags, *_rest) in _own(tx, api, account, ids)
+        if not flags & Flag.ADOPTED
     }
 
 
@@ -50,14 +52,21 @@ def failed_as(tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> li
     """Calls with these generations that failed and cost nothing."""
     return [
         id_
-        for generation in ids
-        for id_, source, _started_us, _flags, status, tokens in _rows(tx, api, account, split_id(generation)[:2])
-        if source != ELSEWHERE and status == State.FAILED and not tokens
+        for _generation, (id_, _source, _started_us, _flags, status, tokens, *_rest) in _own(tx, api, account, ids)
+        if status == State.FAILED and not tokens
     ]
 
 
-def _rows(tx: Tx, api: str, account: str, named: tuple[int | None, str | None], more: str = "") -> Sequence[Any]:
-    number, name = named
-    column, value = ("generation_no", number) if number is not None else ("generation_name", name)
-    sql = f"{_OWNERS} AND c.{column} = :value{more}"  # constants all of them
-    return tx.all(sql, api=api, account=account, value=value)
+def _own(tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> list[tuple[GenerationId, Sequence[Any]]]:
+    """Each of the ids with the calls of this ledger that have it, the oldest first."""
+    wanted: dict[tuple[int | None, str | None], list[GenerationId]] = {}
+    for generation in ids:
+        wanted.setdefault(split_id(generation)[:2], []).append(generation)
+    numbers = json.dumps([number for number, _name in wanted if number is not None])
+    names = json.dumps([name for _number, name in wanted if name is not None])
+    rows: list[tuple[Any, ...]] = []
+    if numbers != "[]":
+        rows += tx.all(f"{_OWNERS} AND c.generation_no {{in_ids}}", api=api, account=account, ids=numbers)
+    if names != "[]":
+        rows += tx.all(f"{_OWNERS} AND c.generation_name {{in_texts}}", api=api, account=account, texts=names)
+    return [(generation, row) for row in sorted(rows) if row[1] != ELSEWHERE for generation in wanted[row[6], row[7]]]

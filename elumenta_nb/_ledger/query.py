@@ -31,6 +31,7 @@ __all__ = [
     "paid_most",
     "place_like",
     "released_since",
+    "requests",
     "sent_since",
     "uncertain",
 ]
@@ -152,11 +153,36 @@ def released_since(tx: Tx, now_us: int, account: str, api: str, since: datetime)
     return [_entry(row, now_us) for row in rows]
 
 
+def requests(tx: Tx, account: str, api: str, model: str, since: datetime) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for prompt_hash, id_ in tx.all(
+        "SELECT d.prompt_hash, c.id FROM calls c JOIN details d ON d.call_id = c.id JOIN places p ON p.no = c.place_no"
+        " JOIN models m ON m.no = c.model_no WHERE c.started_us >= :since_us AND (c.flags & 1) = 0"
+        " AND p.source <> 'elsewhere' AND p.account = :account AND p.api = :api AND m.model = :model",
+        since_us=micros(since),
+        account=account,
+        api=api,
+        model=model,
+    ):
+        found.setdefault(prompt_hash, []).append(id_)
+    return found
+
+
 def nameless(  # noqa: PLR0917 - as its siblings
-    tx: Tx, now_us: int, account: str, api: str, model: str, prompt_hash: str, since: datetime, until: datetime
+    tx: Tx,
+    now_us: int,
+    account: str,
+    api: str,
+    model: str,
+    prompt_hash: str,
+    since: datetime,
+    until: datetime,
+    ids: Sequence[int] | None = None,
 ) -> list[Entry]:
+    which, facts = ("c.id {in_ids} AND ", {"ids": json.dumps(ids)}) if ids is not None else ("", {})
     rows = tx.all(
         _ENTRY
+        + which
         + "c.started_us BETWEEN :since_us AND :until_us AND c.generation_no IS NULL AND c.generation_name IS NULL"
         " AND (c.status IN (0, 2) OR c.status = 3 AND (c.flags & 1) = 0 OR c.status = 4 AND (c.flags & 8) <> 0)"
         " AND p.source <> 'elsewhere' AND p.account = :account AND p.api = :api AND m.model = :model"
@@ -167,6 +193,7 @@ def nameless(  # noqa: PLR0917 - as its siblings
         api=api,
         model=model,
         prompt_hash=prompt_hash,
+        **facts,
     )
     return [_entry(row, now_us) for row in rows]
 

@@ -12,7 +12,7 @@ import pytest
 import elumenta_nb as el
 from elumenta_nb import _wire as wire
 from elumenta_nb._errors import NotFound
-from elumenta_nb._recovery import Listing
+from elumenta_nb._history import Listing
 
 NOW = time.time()
 DAY = 86400.0

@@ -14,7 +14,7 @@ from strange_api import StrangeApi, Told
 from worlds import QuickSession, until
 
 import elumenta_nb as el
-from elumenta_nb._alike import candidates
+from elumenta_nb._alike import Generations, candidates
 from elumenta_nb._engine import Engine
 from elumenta_nb._errors import LedgerError
 from elumenta_nb._ledger import Settlement, Writer
@@ -294,7 +294,7 @@ def test_a_prompt_that_the_history_writes_another_way_is_the_same(world, told, m
     (order,) = world.session.orders(Ask(model="gpt-5", prompt="Ein Café\nam Meer, bei Nacht"), CELL)
     item = Reply(id=1, status="completed", model="gpt-5", prompt=told)
 
-    found = candidates(order, [item], [order.began_at])
+    found = candidates(order, Generations([item]), [order.began_at])
 
     assert [reply.id for reply in found] == ([1] if may_be else [])
 

@@ -15,9 +15,10 @@ import pytest
 
 import elumenta_nb as el
 from elumenta_nb._catalog import catalog
+from elumenta_nb._history import Listing
 from elumenta_nb._ledger import Intent, Ledger, Settlement, Writer
 from elumenta_nb._order import Order, hash_prompt
-from elumenta_nb._recovery import Listing, find
+from elumenta_nb._recovery import find
 from elumenta_nb._session import Session
 from elumenta_nb._values import Ask, Call, History, Origin, Reply, Retrying, Stopped
 

@@ -31,7 +31,7 @@ LAYERS = [
         "_wire",
     ],
     ["_client", "_ledger", "_result", "_runtime"],
-    ["_answers", "_delivery", "_earlier", "_engine", "_generation", "_recovery", "_services"],
+    ["_answers", "_delivery", "_earlier", "_engine", "_generation", "_history", "_recovery", "_services"],
     ["_books", "_buying", "_doctor", "_past", "_reach", "_spend", "_wiring"],
     ["_interrupt", "_progress", "_shell"],  # the display edge: it knows the front end, and nothing of sessions
     ["_background"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import count, permutations
 
 import pytest
 from ledger_making import HERE, LIVE, Clock, intent, reserve
 
-from elumenta_nb._ledger import Ledger, Release, Settlement
+from elumenta_nb._ledger import Elsewhere, Ledger, Release, Restored, Settlement
+from elumenta_nb._ledger.database import Tx
+from elumenta_nb._ledger.owners import begun, failed_as, owned
 
 
 @pytest.fixture
@@ -89,3 +92,59 @@ def test_accepted_and_released_rows_of_one_list_give_way_too(ledger):
         ("unknown", 13, None), ("pending", 13, 5), ("unknown", 13, None), ("failed", 0, 6)
     ]  # fmt: skip
     assert [(state.spent, state.held) for state in ledger.budgets()] == [(0, 39)]
+
+
+# ---------------------------------------------------------------- asked of many at once
+
+
+def test_of_many_generations_each_is_told_whose_it_is_by_two_statements(ledger):
+    told, found, failed, named = (reserve(ledger) for _ in range(4))
+    ledger.settle([Settlement(call_id=told, tokens=1, generation_id=5)])
+    ledger.claim([(found, 6)])
+    ledger.release([Release(call_id=failed, generation_id="7")])
+    ledger.accept([(named, "gen_x'); --")])
+    ledger.adopt([Elsewhere(account="7", api=LIVE, generation_id=8, category="image", model="dall-e-3",
+                            status="completed", tokens=1, started_at=ledger.now())])  # fmt: skip
+    ids = [5, "5", 6, 7, "gen_x'); --", 8, 9, 2**63, "9" * 30, *range(1000, 2000)]
+
+    class Counting(Tx):
+        statements = 0
+
+        def all(self, sql, **values):
+            Counting.statements += 1
+            return super().all(sql, **values)
+
+    def all_three(tx):
+        counting = Counting(tx._cursor, tx._native)
+        return [ask(counting, LIVE, "7", ids) for ask in (owned, begun, failed_as)]
+
+    ours, began, failures = ledger._database.look(all_three)
+
+    assert ours == {5, "5", 6, 7, "gen_x'); --"}
+    assert set(began) == {5, "5", 7, "gen_x'); --"}, "one that was found says nothing of the history's clock"
+    assert failures == [failed]
+    assert Counting.statements == 6
+
+
+def test_the_calls_of_a_model_are_told_by_their_prompts(ledger):
+    clock = ledger._database._clock
+    early = reserve(ledger, prompt_hash="a")
+    clock.move(60)
+    since = ledger.now()
+    one, two, other = (reserve(ledger, prompt_hash=prompt) for prompt in ("a", "a", "b"))
+    reserve(ledger, prompt_hash="a", model="gpt-image-1.5")
+    reserve(ledger, prompt_hash="a", account="8")
+    ledger.restore(
+        [Restored(account="7", api=LIVE, category="image", model="dall-e-3", provider="OpenAI", prompt_hash="a")]
+    )
+
+    assert ledger.requests("7", LIVE, "dall-e-3", since=since) == {"a": [one, two], "b": [other]}
+
+    window = {"since": since - timedelta(minutes=15), "until": since + timedelta(minutes=15)}
+    alike = ledger.nameless("7", LIVE, "dall-e-3", "a", **window)
+    assert [row.id for row in alike] == [early, one, two]
+    alike = ledger.nameless("7", LIVE, "dall-e-3", "a", **window, ids=[one, two, other])
+    assert [row.id for row in alike] == [one, two]
+    ledger.accept([(one, 5)])
+    assert [row.id for row in ledger.nameless("7", LIVE, "dall-e-3", "a", **window, ids=[one, two])] == [two]
+    assert ledger.nameless("7", LIVE, "dall-e-3", "a", **window, ids=[]) == []
