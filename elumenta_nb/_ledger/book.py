@@ -255,18 +255,18 @@ class Book:
         else:
             change.flags &= ~Flag.ESTIMATED
         if change.status != State.COMPLETED:
-            change.ended_us = micros(item.ended_at) if item.ended_at else hand.now_us
+            change.ended_us = hand.now_us
             change.latency_us = change.ended_us - change.started_us if item.latency_s is None else None
         change.status, change.touched = int(State.COMPLETED), True
         change.tokens, change.held, change.lease_us = figure, 0, None
-        change.flags = (change.flags & ~Flag.LOST) | (Flag.ADOPTED if item.adopted else 0)
+        change.flags &= ~Flag.LOST
         change.attempts = max(change.attempts, 1)
         self._note(hand, change, item)
         change.error = item.error
         if item.media:
             change.media = dump(item.media)
-        if item.adopted and len(hand.changes) > 1:
-            _write_at_once(hand.tx, change)
+        if item.balance_after is not None:
+            change.balance_after = item.balance_after
         self._learn_price(hand.tx, change)
 
     def _release(self, hand: Hand, change: Change, item: Release) -> bool:
@@ -305,8 +305,6 @@ class Book:
 
     def _note(self, hand: Hand, change: Change, item: Settlement | Release) -> None:
         """What a final answer tells besides its cost."""
-        if item.balance_after is not None:
-            change.balance_after = item.balance_after
         if item.latency_s is not None:
             change.latency_us = int(item.latency_s * 1e6)
         if item.attempts is not None:

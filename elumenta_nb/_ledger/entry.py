@@ -119,8 +119,6 @@ class Settlement:
     media: tuple[str, ...] = ()
     error: str = ""
     attempts: int | None = None
-    adopted: bool = False
-    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +133,6 @@ class Release:
     status: Literal["failed", "cancelled"] = "failed"
     error: str = ""
     generation_id: GenerationId | None = None
-    balance_after: int | None = None
     latency_s: float | None = None
     attempts: int | None = None
     lost: bool = False

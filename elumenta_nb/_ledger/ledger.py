@@ -234,19 +234,12 @@ class Ledger:
         return self._read(query.call, call_id, self._database.now_us())
 
     def open_calls(
-        self,
-        account: str | None = None,
-        api: str | None = None,
-        *,
-        ids: Iterable[int] | None = None,
-        fingerprint: str | None = None,
+        self, account: str | None = None, api: str | None = None, *, ids: Iterable[int] | None = None
     ) -> list[Entry]:
         """Rows that are reserved, pending or unknown, the oldest first. An expired lease reads as unknown."""
         wanted = None if ids is None else list(ids)
         now_us = self._database.now_us()
-        return self._database.look(
-            lambda tx: query.open_calls(tx, now_us, account=account, api=api, ids=wanted, fingerprint=fingerprint)
-        )
+        return self._database.look(lambda tx: query.open_calls(tx, now_us, account=account, api=api, ids=wanted))
 
     def is_left_to(self, user: str, row: Entry) -> bool:
         """Whether an open call is this user's to finish.
@@ -319,10 +312,6 @@ class Ledger:
     def has_seen(self, account: str, api: str) -> bool:
         """The account has a row here."""
         return self._read(query.has_seen, account, api)
-
-    def flag(self, name: str) -> bool:
-        """True the first time it is asked with this name, in any process: for notices that are shown once."""
-        return self._database.change(lambda tx: query.flag(tx, name, self._database.now_us()))
 
     def totals(self, by: Sequence[str], where: Where, *, tz: tzinfo | None = None) -> list[tuple[Any, ...]]:
         """Aggregates by keys of `totals.KEYS`: the keys, then `totals.FIGURES`. `tz` is of ``"day"``, default local."""

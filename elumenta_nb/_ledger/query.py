@@ -23,7 +23,6 @@ __all__ = [
     "by_ids",
     "call",
     "entries",
-    "flag",
     "has_seen",
     "nameless",
     "of_fingerprints",
@@ -123,20 +122,11 @@ def call(tx: Tx, call_id: int, now_us: int) -> Entry:
     return _entry(row, now_us)
 
 
-def open_calls(
-    tx: Tx,
-    now_us: int,
-    *,
-    account: str | None,
-    api: str | None,
-    ids: Sequence[int] | None,
-    fingerprint: str | None,
-) -> list[Entry]:
+def open_calls(tx: Tx, now_us: int, *, account: str | None, api: str | None, ids: Sequence[int] | None) -> list[Entry]:
     sql, facts = _ENTRY + "c.status < 3 AND p.source <> 'elsewhere'", {}
-    for column, value in (("p.account", account), ("p.api", api), ("d.fingerprint", fingerprint)):
+    for name, value in (("account", account), ("api", api)):
         if value is not None:
-            name = column[2:]
-            sql, facts[name] = f"{sql} AND {column} = :{name}", value
+            sql, facts[name] = f"{sql} AND p.{name} = :{name}", value
     if ids is not None:
         sql, facts["ids"] = sql + " AND c.id {in_ids}", json.dumps(list(ids))
     return [_entry(row, now_us) for row in tx.all(sql + " ORDER BY c.id", **facts)]
@@ -267,11 +257,6 @@ def paid_most(tx: Tx, api: str, model: str, price_key: str) -> int | None:
 def has_seen(tx: Tx, account: str, api: str) -> bool:
     sql = "SELECT 1 FROM places WHERE api = :api AND account = :account AND source <> 'elsewhere' LIMIT 1"
     return tx.one(sql, api=api, account=account) is not None
-
-
-def flag(tx: Tx, name: str, now_us: int) -> bool:
-    sql = "INSERT INTO notices (name, at_us) VALUES (:name, :at_us) ON CONFLICT (name) DO NOTHING"
-    return tx.run(sql, name=name, at_us=now_us) == 1
 
 
 def place_like(origin: Origin, account: str, api: str) -> Place:

@@ -125,7 +125,7 @@ def test_an_unknown_call_keeps_its_hold_until_history_has_answered(ledger):
     entry = ledger.call(call_id)
     assert (entry.status, entry.held, entry.error, entry.attempts) == ("unknown", 13, "connection lost", 1)
     ledger.claim([(call_id, "gen_x")])
-    ledger.settle([Settlement(call_id=call_id, tokens=13, adopted=True)])
+    ledger.settle([Settlement(call_id=call_id, tokens=13)])
     entry = ledger.call(call_id)
     assert (entry.status, entry.tokens, entry.adopted, entry.generation_id, entry.error) == (
         "completed", 13, True, "gen_x", ""
@@ -296,14 +296,6 @@ def test_a_server_that_gives_every_call_one_id_does_not_make_each_call_slower(tm
     assert took[1] < 3 * took[0]
 
 
-def test_an_open_call_of_the_same_cell_is_found_by_its_fingerprint(ledger):
-    mine, _other = reserve(ledger, fingerprint="f9"), reserve(ledger)
-    assert [entry.id for entry in ledger.open_calls("7", LIVE, fingerprint="f9")] == [mine]
-    assert ledger.open_calls("7", LIVE, fingerprint="none") == []
-    ledger.settle([Settlement(call_id=mine, tokens=1)])
-    assert ledger.open_calls("7", LIVE, fingerprint="f9") == []
-
-
 def test_open_calls_are_those_asked_for(ledger):
     first, second = reserve(ledger), reserve(ledger)
     third = reserve(ledger, account="sandbox", api="sandbox")
@@ -406,14 +398,6 @@ def test_attempts_are_counted_upwards(ledger):
     once = reserve(ledger)
     ledger.settle([Settlement(call_id=once, tokens=1)])
     assert ledger.call(once).attempts == 1
-
-
-def test_a_notice_is_shown_once(ledger, place):
-    assert ledger.flag("credits")
-    assert not ledger.flag("credits")
-    with Ledger(place) as other:
-        assert not other.flag("credits")
-        assert other.flag("another")
 
 
 def test_an_account_is_seen_with_its_first_call_here(ledger):
