@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio import create_task_group, to_thread
 
@@ -23,7 +24,7 @@ from ._result import Result
 from ._values import Quoted, Receipt, Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
     from datetime import datetime
 
     from ._ledger import Entry
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ._values import Event
 
 __all__ = ["Engine", "intent_of"]
+
+ASKED_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # for what another process asks for at this moment
 
 
 class Engine:
@@ -59,8 +62,9 @@ class Engine:
         results: dict[int, Result | ElumentaError] = {}
         to_buy: list[Order] = []
         judged: set[int] = set()
+        waits = iter(ASKED_S)  # for all of them together
         for order in orders:
-            had = await self._had(order, judged, emit)
+            had = await self._had(order, judged, waits, emit)
             if had is not None:
                 results[order.index] = had
             else:
@@ -74,14 +78,12 @@ class Engine:
         return [results[order.index] for order in orders]
 
     async def _had(
-        self, order: Order, judged: set[int], emit: Callable[[Event], None]
+        self, order: Order, judged: set[int], waits: Iterator[float], emit: Callable[[Event], None]
     ) -> Result | ElumentaError | None:
         """What was bought before: stored, still open, or paid and never fetched. ``None``: it has to be bought."""
         if not may_reuse(order):
             return None
-        take = await to_thread.run_sync(
-            lambda: self._services.store.find(order.call, self._services.api, policy=order.call.reuse)
-        )
+        take = await self._stored(order)
         if take is not None:
             return await self._handed(order, take, emit)
         if order.call.reuse == "only":
@@ -89,18 +91,47 @@ class Engine:
                 _("There is no stored result of {what}, and only stored ones may be shown.").format(what=order.named),
                 hint=_("To buy it: run it once with another reuse policy (ELUMENTA_REUSE, --reuse)"),
             )
-        services = self._services
-        fingerprint = services.store.fingerprint(order.call, services.api)
-        account = await services.account()
-        rows = services.ledger.of_fingerprints(account, services.api, [fingerprint]).get(fingerprint, [])
-        user = order.call.origin.user
-        rows = [row for row in rows if services.ledger.is_left_to(user, row)]
+        rows = await self._alike(order)
+        if await self._has_waited(order, [row for row in rows if row.id not in judged], waits):
+            take = await self._stored(order)
+            if take is not None:
+                return await self._handed(order, take, emit)
+            rows = await self._alike(order)
         if not rows:
             return None
         earlier = await self._earlier(order, rows, judged, emit)
         if earlier is not None:
             return earlier
         return await self._fetched(order, rows, judged, emit)
+
+    async def _stored(self, order: Order) -> Take | None:
+        services = self._services
+        return await to_thread.run_sync(lambda: services.store.find(order.call, services.api, policy=order.call.reuse))
+
+    async def _alike(self, order: Order) -> list[Entry]:
+        """Equal calls that are open or were paid, as far as they are this user's."""
+        services = self._services
+        fingerprint = services.store.fingerprint(order.call, services.api)
+        account = await services.account()
+        rows = services.ledger.of_fingerprints(account, services.api, [fingerprint]).get(fingerprint, [])
+        return [row for row in rows if services.ledger.is_left_to(order.call.origin.user, row)]
+
+    async def _has_waited(self, order: Order, rows: Sequence[Entry], waits: Iterator[float]) -> bool:
+        """Whether there was something to wait for: another process asks for the same, or died while it did.
+
+        Until one of these calls got its answer, or the history shows its generation; at most for `waits`, 45 seconds.
+        """
+        services = self._services
+        under_way = [row for row in rows if _is_under_way(order, row)]
+        for wait_s in waits if under_way else ():
+            await services.sleep(wait_s)
+            for row in under_way:
+                if not _is_under_way(order, services.ledger.call(row.id)):
+                    return True
+                with contextlib.suppress(ElumentaError):  # the server is in trouble, or several could be it
+                    if await find(services, order.of_row(row)) is not None:
+                        return True
+        return bool(under_way)
 
     async def _handed(
         self,
@@ -170,8 +201,8 @@ class Engine:
         One without an id is looked up first; while nobody knows whether it was made, it is not bought again.
         """
         services = self._services
-        for row in rows:
-            if row.id in judged or not is_awaited(order, row):
+        for row in sorted(rows, key=lambda row: _is_under_way(order, row)):  # those that got an answer first
+            if row.id in judged or not (is_awaited(order, row) or _is_under_way(order, row)):
                 continue
             judged.add(row.id)
             joined = order.of_row(row)
@@ -186,13 +217,17 @@ class Engine:
 
     async def _unmade(self, order: Order, row: Entry) -> OutcomeUnknown | None:
         """Why an open call without an id cannot be waited for; ``None``: it has one now."""
+        why = _("the history does not show it yet")
         try:
-            found = await find(self._services, order)
+            if await find(self._services, order) is not None:
+                return None
         except OutcomeUnknown as error:
             return error
         except ElumentaError as error:
-            return _not_again(order, row, str(error))
-        return None if found is not None else _not_again(order, row, _("the history does not show it yet"))
+            why = str(error)
+        if _is_under_way(order, row):
+            return _still_asked(order, row, self._services.ledger.now())
+        return _not_again(order, row, why)
 
     async def _fetched(
         self, order: Order, rows: Sequence[Entry], judged: set[int], emit: Callable[[Event], None]
@@ -326,6 +361,16 @@ def intent_of(services: Services, account: str, order: Order, *, once: str = "")
     )
 
 
+def _is_under_way(order: Order, row: Entry) -> bool:
+    """Whether another process asks for it at this moment, or died while it did, where there is no cell to know it by.
+
+    The lease of such a row says which of the two within 15 minutes. What this process asks for itself are other calls.
+    """
+    ours, theirs = order.call.origin, row.origin
+    has_cell = any(origin.cell_id or origin.source_hash for origin in (ours, theirs))
+    return row.status == "reserved" and not has_cell and theirs.kernel != ours.kernel
+
+
 def _not_again(order: Order, row: Entry, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         _("{model}: an earlier run of this cell was cut off, and it is not known whether it was made ({why}).").format(
@@ -334,6 +379,21 @@ def _not_again(order: Order, row: Entry, why: str) -> OutcomeUnknown:
         hint=_("It is not bought twice. To look again: %elumenta recover {id}; to buy another now: {option}").format(
             id=row.id, option=order.anew
         ),
+        tokens=row.held,
+        call_id=row.id,
+    )
+
+
+def _still_asked(order: Order, row: Entry, now: datetime) -> OutcomeUnknown:
+    ends = row.lease_until or now
+    return OutcomeUnknown(
+        _("{model}: another process asked for the same (call {id}), and may still wait for the answer.").format(
+            model=row.model, id=row.id
+        ),
+        hint=_(
+            "It is not bought twice. Run it again when that is done, or in {n} minutes; "
+            "to look again: %elumenta recover {id}; to buy another now: {option}"
+        ).format(n=max(1, ceil((ends - now).total_seconds() / 60)), id=row.id, option=order.anew),
         tokens=row.held,
         call_id=row.id,
     )
