@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMON", "HELP", "Option", "among", "dashed", "options_of", "pair", "rows_of", "typed", "variable", "whole"]
 
+_IN_THOUSANDS: Final = re.compile(r"\d{1,3}([,\s]\d{3})+")
 _YES_NO: Final = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 
@@ -62,6 +64,14 @@ class Option:
     def shown(self) -> tuple[str, ...]:
         return tuple(dashed(flag) for flag in self.flags)
 
+    def value(self, text: str) -> Any:
+        """The value it is given with ``=`` or in the next word. Raises `ValueError` for none of its own."""
+        if not self.words:
+            return self.read(text)
+        if (word := text.lower()) not in self.words:
+            raise ValueError
+        return word
+
     def wants(self) -> str:
         """What value it takes, in words."""
         if "|" in self.takes:
@@ -77,10 +87,10 @@ def dashed(flag: str) -> str:
 
 
 def whole(low: int) -> Callable[[str], int]:
-    """A reader of whole numbers of at least `low`."""
+    """A reader of whole numbers of at least `low`; ``1,000`` is one, ``1,5`` is not."""
 
     def read(text: str) -> int:
-        number = int(text.replace("_", "").replace(",", ""))
+        number = int(re.sub(r"[,\s]", "", text) if _IN_THOUSANDS.fullmatch(text) else text)
         if number < low:
             raise ValueError
         return number

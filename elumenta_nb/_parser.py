@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,8 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Grammar", "Line", "parse", "split"]
 
-_TEMPLATE: Final = re.compile(r"\{\{.*?\}\}+")
-_HELD: Final = re.compile("\ue000(\\d+)\ue001")  # stands for a template while the line is split at its spaces
+_TEMPLATE: Final = r"\{\{.*?\}\}+"
+_ESCAPED: Final = r"\\[\s\S]" if os.name != "nt" else r"(?!)"  # a backslash is part of a path there
+_PIECE: Final = re.compile(
+    rf"""(?P<space>\s+)
+    | (?P<template>{_TEMPLATE})
+    | "(?P<double>(?:{_TEMPLATE}|{_ESCAPED}|[^"])*+)"
+    | '(?P<single>(?:{_TEMPLATE}|[^'])*+)'
+    | (?P<escaped>{_ESCAPED})
+    | (?P<open>["'])
+    | (?P<plain>[^\s"'\\{{]+|[\s\S])""",
+    re.VERBOSE,
+)
+_IN_DOUBLE: Final = re.compile(rf"({_TEMPLATE})|\\([\"\\])" if os.name != "nt" else r"(?!)()()")
+_DASHES: Final = "-‐‑‒–—―−"  # what editors and telephones make of "--"
+_PAIRS: Final = {"“": "”", "„": "“”", "«": "»", "‘": "’", "‚": "‘’"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,26 +65,32 @@ class Line:
 
 
 def split(line: str) -> list[str]:
-    """The line at its spaces, quotes honoured; a template stays in one piece. Raises `BadParam` for an open quote."""
-    held: list[str] = []
+    """The line at its spaces, quotes honoured as a shell does; a template stays in one piece.
 
-    def hold(found: re.Match[str]) -> str:
-        held.append(found[0])
-        return f"\ue000{len(held) - 1}\ue001"
-
-    lexer = shlex.shlex(_TEMPLATE.sub(hold, line), posix=True)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    if os.name == "nt":
-        lexer.escape = ""  # a backslash is part of a path there
-    try:
-        words = list(lexer)
-    except ValueError:
-        raise BadParam(
-            _("A quote on the line is not closed."),
-            hint=_("An apostrophe counts as one: put the text in double quotes, or in the cell's body."),
-        ) from None
-    return [_HELD.sub(lambda found: held[int(found[1])], word) for word in words]
+    Raises `BadParam` for an open quote.
+    """
+    words: list[str] = []
+    is_apart = True
+    for found in _PIECE.finditer(line):
+        kind = str(found.lastgroup)
+        text = found[kind]
+        if kind == "space":
+            is_apart = True
+            continue
+        if kind == "open":
+            raise BadParam(
+                _("A quote on the line is not closed."),
+                hint=_("An apostrophe counts as one: put the text in double quotes, or in the cell's body."),
+            )
+        if kind == "double":
+            text = _IN_DOUBLE.sub(lambda part: part[1] or part[2], text)
+        elif kind == "escaped":
+            text = text[1:]
+        if is_apart:
+            words.append("")
+            is_apart = False
+        words[-1] += text
+    return words
 
 
 class _Reader:
@@ -146,6 +164,16 @@ class _Reader:
             extra=self.extra,
         )
 
+    def refuse_typeset(self, token: str) -> None:
+        """An option whose dashes an editor has changed would be a word of the prompt, and its limit none."""
+        bare = token.lstrip(_DASHES)
+        dashes, name = token[: len(token) - len(bare)], bare.partition("=")[0].replace("_", "-")
+        if dashes.strip("-") and name and (row := self._row(name)[0]) is not None:
+            raise BadParam(
+                _("{word!r} begins with a dash that is not a hyphen, so it is no option.").format(word=token),
+                hint=_("Did you mean {name}?").format(name=dashed(name if name in row.flags else row.key)),
+            )
+
     def option(self, token: str, rest: list[str]) -> None:
         name, equals, value = token.lstrip("-").partition("=")
         name = name.replace("_", "-")
@@ -187,8 +215,15 @@ class _Reader:
         return None, False
 
     def _read(self, row: Option, text: str) -> Any:
+        if text and text[0] in _PAIRS and not any(mark in text[1:] for mark in _PAIRS[text[0]]):
+            raise BadParam(
+                _("{option} would end at the first space: {mark} is not a quote that counts here.").format(
+                    option=dashed(row.key), mark=text[0]
+                ),
+                hint=_("Use straight quotes: {form}").format(form=f'{dashed(row.key)} "…"'),
+            )
         try:
-            return row.read(text)
+            return row.value(text)
         except ValueError:
             near = closest(text, row.takes.split("|")) if "|" in row.takes else None
             raise BadParam(
@@ -227,9 +262,10 @@ def parse(
     lookup: Callable[[str], str],
     fill: Callable[[str], str] = str,
 ) -> Line:
-    """Read a line, or its words where a terminal has split them already. `lookup` tells the category of a slug the table does not have, or raises; `fill` renders templates.
+    """Read a line, or its words where a terminal has split them already.
 
-    Raises `BadParam` or `UnknownModel`. What a template yields is a value, never an option.
+    `lookup` tells the category of a slug the table does not have, or raises; `fill` renders templates. Raises
+    `BadParam` or `UnknownModel`. What a template yields is a value, never an option.
     """
     tokens = split(line) if isinstance(line, str) else list(line)
     reader = _Reader(verbs, lookup, str if "--raw" in tokens else fill)
@@ -238,6 +274,7 @@ def parse(
         if _is_flag(token):
             reader.option(token, tokens)
         else:
+            reader.refuse_typeset(token)
             reader.word(reader.fill(token))
     return reader.done()
 

@@ -1,5 +1,7 @@
 """The line of the magic: words, options, quotes."""
 
+import shlex
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -141,3 +143,83 @@ def test_every_option_of_the_interface_exists():
         "-o", "--out", "--quote", "--max-price", "--max", "--count", "--fresh", "--reuse", "-b", "--background", "--save",
         "--as", "--chat", "--stream", "--no-stream", "--input", "--raw", "--embed", "--quiet", "--tag", "-p", "-h", "--help",
     }  # fmt: skip
+
+
+@given(st.text(alphabet="ab \t\"'\\{}", max_size=24).filter(lambda line: "{{" not in line))
+def test_quotes_and_backslashes_are_those_of_a_shell(line):
+    line += "."  # a shell wants something behind a last backslash
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        with pytest.raises(BadParam, match="quote"):
+            split(line)
+    else:
+        assert split(line) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('--system "as {{ d["x"] }} says" x', ["--system", 'as {{ d["x"] }} says', "x"]),
+        ("'{{ d['x'] }}'y", ["{{ d['x'] }}y"]),
+        ("{{ \"it's\" }} {var} it\\'s", ['{{ "it\'s" }}', "{var}", "it's"]),
+        ('--system "" "a \\"b\\" {{ c["\\\\"] }}"', ["--system", "", 'a "b" {{ c["\\\\"] }}']),
+        ("a\u00a0--max-price\u202f5", ["a", "--max-price", "5"]),
+        ("text \ue0005\ue001", ["text", "\ue0005\ue001"]),
+        ("{{ open", ["{{", "open"]),
+        ("last \\", ["last", "\\"]),
+    ],
+)
+def test_a_line_is_split_at_its_spaces_outside_quotes_and_templates(line, words):
+    assert split(line) == words
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("—max-price", "--max-price"),
+        ("–-quote", "--quote"),
+        ("-—count=3", "--count"),
+        ("−h", "-h"),
+        ("—size", "--size"),
+    ],
+)
+def test_an_option_with_the_dash_of_a_word_processor_is_refused_not_sent_as_prompt(word, meant):
+    with pytest.raises(BadParam, match="not a hyphen") as caught:
+        read(f"image dall-e-3 {word} 5 'a cat'")
+
+    assert meant in caught.value.hint
+
+
+def test_a_dash_within_a_prompt_is_its_own():
+    assert read("text gpt-5 a cat — in a —hat –").words == ("a", "cat", "—", "in", "a", "—hat", "–")
+
+
+@pytest.mark.parametrize(
+    "line", ["text --system “be short” hi", "text --system «кратко и ясно» hi", "text --as=„json x"]
+)
+def test_a_value_in_quotes_that_do_not_count_is_not_cut_at_its_first_space(line):
+    with pytest.raises(BadParam, match="not a quote") as caught:
+        read(line)
+
+    assert '"…"' in caught.value.hint
+    assert read("text --system “short” hi").params == {"system_prompt": "“short”"}
+
+
+@pytest.mark.parametrize("option", ["--reuse=onyl", "--reuse=none", "--diarize=perhaps"])
+def test_a_value_given_by_an_equals_sign_is_one_of_those_it_takes(option):
+    with pytest.raises(BadParam, match="does not take"):
+        read(f"stt elevenlabs-scribe {option}")
+
+    assert read("stt elevenlabs-scribe --reuse=ONLY")["reuse"] == "only"
+
+
+@pytest.mark.parametrize("text", ["1,5", "0,5", "1,00", "1,0000", ",1", "1,", "1.5"])
+def test_a_decimal_comma_is_not_a_whole_number(text):
+    with pytest.raises(BadParam, match="whole number"):
+        read(f"text --max-price {text}")
+
+
+@pytest.mark.parametrize("text", ["1000", "1,000", "1_000", "'1 000'", "'1\u00a0000'"])
+def test_thousands_may_be_grouped(text):
+    assert read(f"text --max-price {text}")["max-price"] == 1000
