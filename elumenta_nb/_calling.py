@@ -6,6 +6,7 @@ In a notebook a call knows its cell and shows its progress there; in a script it
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ._buying import Buying
 from ._errors import BadParam
 from ._language import gettext as _
-from ._surroundings import origin, run, show, tell
+from ._runtime import TICK_S
+from ._surroundings import leave, origin, run, show, tell
 from ._values import Ask, TextDelta
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from ._result import Result
     from ._runtime import Handle
-    from ._values import Quote, Reuse
+    from ._values import Event, Quote, Reuse
 
 __all__ = ["Calling", "Pending", "Stream"]
 
@@ -34,7 +36,7 @@ class Pending:
 
     def result(self, timeout: float | None = None) -> Result:
         """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
-        return _told(self._handle, self._handle.result(timeout))
+        return _waited(self._handle, timeout)
 
     def stop(self) -> None:
         """Stop waiting: an accepted job goes on, is charged, and is there for ``resume()``."""
@@ -52,7 +54,13 @@ class Pending:
         return self._one().__await__()
 
     async def _one(self) -> Result:
-        return _told(self._handle, await self._handle)
+        try:
+            results = await self._handle
+        except asyncio.CancelledError as stop:
+            leave(self._handle, stop, [])
+            raise
+        tell(self._handle, results)
+        return results[0]
 
     def _ipython_display_(self) -> None:
         self._handle._ipython_display_()
@@ -69,30 +77,45 @@ class Stream:
 
     def __init__(self, handle: Handle[list[Result]]) -> None:
         self._handle = handle
+        self._heard: list[Event] = []  # beside the pieces
 
     def __iter__(self) -> Iterator[str]:
         try:
             for event in self._handle.events():
                 if isinstance(event, TextDelta):
                     yield event.text
-        except BaseException:
-            self._handle.stop()
+                else:
+                    self._heard.append(event)
+        except BaseException as why:
+            self._left(why)
             raise
-        _told(self._handle, self._handle.result())
+        self.result  # noqa: B018 - raises what the call raised
 
     async def __aiter__(self) -> AsyncIterator[str]:
         pieces = iter(self)
         try:
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            while (piece := await self._next(pieces)) is not None:
                 yield piece
-        except BaseException:
-            self._handle.stop()  # `pieces` notices only when the next one comes
+        except BaseException as why:
+            self._left(why)  # `pieces` notices only when the next one comes
             raise
+
+    async def _next(self, pieces: Iterator[str]) -> str | None:
+        """The next piece, awaited in slices: an interrupt does not wake a sleeping kernel loop."""
+        coming = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
+        coming.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for it when stopped
+        while not coming.done():
+            await asyncio.wait({coming}, timeout=TICK_S)
+        return coming.result()
+
+    def _left(self, why: BaseException) -> None:
+        self._handle.stop()
+        leave(self._handle, why, self._heard)
 
     @property
     def result(self) -> Result:
         """The finished result; waits for it."""
-        return _told(self._handle, self._handle.result())
+        return _waited(self._handle)
 
     def stop(self) -> None:
         """Stop the stream; what it cost is found out and booked."""
@@ -200,8 +223,23 @@ class Calling(Buying):
         """As `generate`, for async code: does not block the event loop it is awaited on."""
         ask = _ask(model, prompt, params, options, category=category, input=input, max_price=max_price, reuse=reuse)
         place = origin(_tags(tag))
-        handle = await asyncio.to_thread(self.start, ask, place)  # an unknown slug asks the server first
-        return await Pending(handle)
+        started: list[Handle[list[Result]]] = []
+        is_left = threading.Event()
+
+        def start() -> None:
+            started.append(self.start(ask, place))
+            if is_left.is_set():
+                started[0].stop()
+
+        try:
+            await asyncio.to_thread(start)  # an unknown slug asks the server first
+        except asyncio.CancelledError as stop:
+            is_left.set()  # in this order, as above in the other: one of the two sees it
+            for handle in started:
+                handle.stop()
+                leave(handle, stop, [])
+            raise
+        return await Pending(started[0])
 
     def stream(
         self,
@@ -229,8 +267,16 @@ class Calling(Buying):
         return replace(one, tokens=total, minimum=one.minimum * count, maximum=one.maximum * count)
 
 
-def _told(handle: Handle[list[Result]], results: list[Result]) -> Result:
-    """The only result of a call, its receipt shown where a cell waited for it."""
+def _waited(handle: Handle[list[Result]], timeout: float | None = None) -> Result:
+    """The only result of a call, its receipt shown in the cell that waited; it goes on when the waiting ends early."""
+    try:
+        results = handle.result(timeout)
+    except KeyboardInterrupt as stop:
+        from ._interrupt import shorten
+
+        goes_on = _("The call goes on in the background: {wait} waits for it again, {stop} stops it.")
+        shorten(stop, [goes_on.format(wait=".result()", stop=".stop()")])
+        raise
     tell(handle, results)
     return results[0]
 

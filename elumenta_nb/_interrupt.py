@@ -12,29 +12,34 @@ if TYPE_CHECKING:
     from ._progress import Record
     from ._values import Ask
 
-__all__ = ["explain", "shorten"]
+__all__ = ["explain", "left", "shorten"]
 
 
 def explain(stop: KeyboardInterrupt, record: Record, ask: Ask) -> None:
     """Let an interrupt say what may still be charged and how to get it."""
-    at_risk = sum(event.at_risk for event in record.stopped if event.status != "cancelled")
-    calls = [event.call_id for event in record.stopped if event.status != "cancelled" and event.call_id is not None]
-    if not record.stopped and record.sent:  # interrupted again before the last word
-        calls = list(record.call_ids.values())
-        at_risk = record.price or 0
-    lines = []
-    if calls or at_risk:
-        lines.append(_("Up to {tokens} may still be charged.").format(tokens=tokens(at_risk)))
-        one = f" {calls[0]}" if len(calls) == 1 else ""
-        lines.append("→ " + _("To get it: {line}").format(line=f"%elumenta recover{one}"))
-    elif not record.receipts:
-        lines.append(_("Nothing was charged."))
+    lines = left(record)
     if record.receipts and ask.count > 1:
         lines.append(ngettext("{n} is done: %elumenta spend", "{n} are done: %elumenta spend", len(record.receipts)))
     shorten(stop, lines)
 
 
-def shorten(stop: KeyboardInterrupt, lines: Sequence[str]) -> None:
-    """Show an interrupt in a few lines: IPython asks the exception itself."""
-    shown = [f"\x1b[31mKeyboardInterrupt\x1b[0m: {_('stopped waiting.')}", *lines]
+def left(record: Record) -> list[str]:
+    """What a call that nobody waits for any more may still cost, and how to get it."""
+    at_risk = sum(event.at_risk for event in record.stopped if event.status != "cancelled")
+    calls = [event.call_id for event in record.stopped if event.status != "cancelled" and event.call_id is not None]
+    if not record.stopped and record.sent:  # interrupted again before the last word
+        calls = list(record.call_ids.values())
+        at_risk = record.price or 0
+    if calls or at_risk:
+        one = f" {calls[0]}" if len(calls) == 1 else ""
+        return [
+            _("Up to {tokens} may still be charged.").format(tokens=tokens(at_risk)),
+            "→ " + _("To get it: {line}").format(line=f"%elumenta recover{one}"),
+        ]
+    return [] if record.receipts else [_("Nothing was charged.")]
+
+
+def shorten(stop: BaseException, lines: Sequence[str]) -> None:
+    """Show a stop in a few lines: IPython asks the exception itself."""
+    shown = [f"\x1b[31m{type(stop).__name__}\x1b[0m: {_('stopped waiting.')}", *lines]
     stop._render_traceback_ = lambda: shown  # type: ignore[attr-defined]  # an attribute of this one exception

@@ -15,6 +15,8 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
+from ._language import gettext as _
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
     from concurrent.futures import Future
@@ -69,7 +71,7 @@ class Handle(Generic[T]):
         while not self._future.done():
             left = TICK_S if ends is None else min(TICK_S, ends - time.monotonic())
             if left <= 0:
-                raise TimeoutError
+                raise TimeoutError(_("There is no result yet. The call goes on in the background."))
             try:
                 return self._future.result(left)
             except TimeoutError:
@@ -118,6 +120,19 @@ class Handle(Generic[T]):
                 self._events.put(_END)
                 return
             yield event
+
+    def last_words(self, hear: Callable[[Event], object]) -> None:
+        """Hear what a stopped call still says, for half a second at most. For one reader."""
+        ends = time.monotonic() + FAREWELL_S
+        while (left := ends - time.monotonic()) > 0:
+            try:
+                event = self._events.get(timeout=left)
+            except Empty:
+                return
+            if event is _END:
+                self._events.put(_END)
+                return
+            hear(event)
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._wait().__await__()
@@ -224,21 +239,9 @@ class Runtime:
                 show(event)
         except BaseException:
             handle.stop()
-            self._hear_out(queue, show)
+            handle.last_words(show)
             raise
         return handle._future.result()  # noqa: SLF001 - as above
-
-    @staticmethod
-    def _hear_out(queue: SimpleQueue[Any], show: View) -> None:
-        ends = time.monotonic() + FAREWELL_S
-        while (left := ends - time.monotonic()) > 0:
-            try:
-                event = queue.get(timeout=left)
-            except Empty:
-                return
-            if event is _END:
-                return
-            show(event)
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine function that tells no events."""

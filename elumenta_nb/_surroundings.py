@@ -9,6 +9,8 @@ import os
 import socket
 import sys
 import threading
+import time
+from asyncio import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
@@ -23,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._buying import Buying
-    from ._progress import Subject
+    from ._progress import Record, Subject
     from ._result import Result
     from ._runtime import Handle
     from ._shell import Shell
-    from ._values import Ask, Receipt
+    from ._values import Ask, Event, Receipt
 
-__all__ = ["Receipts", "here", "is_live", "notebook", "origin", "run", "show", "tell"]
+__all__ = ["Receipts", "here", "is_live", "leave", "notebook", "origin", "run", "show", "tell"]
 
 _shells: Final[WeakKeyDictionary[Any, Shell]] = WeakKeyDictionary()
 
@@ -82,6 +84,43 @@ def tell(handle: Handle[list[Result]], results: Sequence[Result]) -> None:
     if shell is not None and not handle.is_told:
         handle.is_told = True
         Receipts.of(shell).add([result.receipt for result in results if result.receipt is not None], "")
+
+
+def leave(handle: Handle[list[Result]], why: BaseException, heard: list[Event]) -> None:
+    """Let the cell say what a call may still cost that nobody waits for any more; `heard` is what it told so far.
+
+    An interrupt says it itself, and a cancelled wait is shown in one line: what follows stands below it.
+    """
+    from ._interrupt import left, shorten
+
+    shell = _shell()
+    if shell is None or handle.is_told:
+        return
+    handle.is_told = True
+    if isinstance(why, KeyboardInterrupt):
+        shorten(why, left(_record(handle, heard)))
+        return
+    if isinstance(why, CancelledError):
+        shorten(why, [])
+
+    def say() -> None:
+        record = _record(handle, heard)
+        if record.receipts:
+            Receipts.of(shell).add(record.receipts, "")
+        else:
+            shell.show(_receipt.said(" ".join([_("Stopped waiting."), *left(record)])))
+
+    shell.after_cell(say)
+
+
+def _record(handle: Handle[list[Result]], heard: list[Event]) -> Record:
+    from ._progress import Record
+
+    handle.last_words(heard.append)
+    record = Record(time.monotonic())
+    for event in list(heard):
+        record.note(event, record.began)
+    return record
 
 
 def show(handle: Handle[list[Result]], session: Buying, ask: Ask) -> None:

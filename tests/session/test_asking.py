@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import wave
+from concurrent.futures import CancelledError
 
 import pandas as pd
 import pytest
+from worlds import QuickSession, until
 
 import elumenta_nb as el
 from elumenta_nb import sandbox
@@ -146,8 +150,6 @@ def test_quote_models_history_and_stats(server):
 
 
 def test_many_streams_background_and_async(server):
-    import asyncio
-
     many = el.generate_many("gpt-5-nano", "three of them", 3)
     assert len({result.generation_id for result in many}) == 3
 
@@ -210,3 +212,35 @@ def test_a_count_that_is_no_number_is_told(server):
         el.generate_many("gpt-5", "x", "2")
 
     assert not sent(server)
+
+
+def test_a_call_that_is_cancelled_while_it_begins_is_stopped(server, tmp_path):
+    """Its thread cannot be stopped: what it begins after all must not run on unseen."""
+    begun, go = threading.Event(), threading.Event()
+    started = []
+
+    class Late(QuickSession):
+        def start(self, ask, origin):
+            begun.set()
+            assert go.wait(10)
+            started.append(super().start(ask, origin))
+            return started[0]
+
+    session = Late(api_key=server.api_key, base_url=server.url, home=tmp_path)
+
+    async def leave():
+        task = asyncio.create_task(session.agenerate("gpt-5-nano", "left before it began"))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        while not started:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(leave())
+    until(started[0].done)
+
+    with pytest.raises(CancelledError):
+        started[0].result()
+    session.close()
