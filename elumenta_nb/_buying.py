@@ -9,6 +9,7 @@ import json
 import time
 import uuid
 from dataclasses import replace
+from math import inf
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,7 +92,7 @@ class Buying(Wiring):
         if isinstance(ask.count, bool) or not isinstance(ask.count, Integral) or not 1 <= ask.count <= MAX_COUNT:
             raise BadParam(_("--count is a whole number from 1 to {most}.").format(most=MAX_COUNT))
         most = ask.max_price
-        if most is not None and (isinstance(most, bool) or not isinstance(most, Real) or most < 0):
+        if most is not None and (isinstance(most, bool) or not isinstance(most, Real) or not 0 <= most < inf):
             raise BadParam(_("--max-price is a whole number of Elumenta tokens."))
         resolved = self.resolve(ask)
         params, inputs = read_inputs(resolved, ask.input)

@@ -264,7 +264,7 @@ class Engine:
             order.held = self._services.prices.held(order.resolved, order.quote)
             if not order.held and not order.quote.exact:
                 most = allowed(max_price, what=order.what, surface=order.call.origin.source)
-                order.held = max(1, most // len(orders))
+                order.held = max(1, int(most // len(orders)))
             total += order.held
             emit(Quoted(index=order.index, quote=order.quote, total=total))
         first = orders[0]

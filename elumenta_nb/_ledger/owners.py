@@ -49,12 +49,14 @@ def begun(tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> dict[G
 
 
 def failed_as(tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> list[int]:
-    """Calls with these generations that failed and cost nothing."""
-    return [
-        id_
-        for _generation, (id_, _source, _started_us, _flags, status, tokens, *_rest) in _own(tx, api, account, ids)
-        if status == State.FAILED and not tokens
-    ]
+    """Calls that failed and cost nothing, one for each of these generations that no other call has, the last of them."""
+    last: dict[GenerationId, int] = {}
+    taken: set[GenerationId] = set()
+    for generation, (id_, _source, _started_us, _flags, status, tokens, *_rest) in _own(tx, api, account, ids):
+        last[generation] = id_
+        if status != State.FAILED or tokens:
+            taken.add(generation)
+    return [id_ for generation, id_ in last.items() if generation not in taken]
 
 
 def _own(tx: Tx, api: str, account: str, ids: Iterable[GenerationId]) -> list[tuple[GenerationId, Sequence[Any]]]:

@@ -46,9 +46,13 @@ def test_an_odd_count_is_refused(world, count):
     assert world.posts() == 0
 
 
-def test_a_limit_that_is_true_is_no_number(world):
+@pytest.mark.parametrize("limit", [True, float("nan"), float("inf"), -1, "13"])
+def test_a_limit_that_limits_nothing_is_no_consent(world, limit):
+    """Nothing is above what is not a number: it once allowed any price."""
     with pytest.raises(el.BadParam, match="--max-price"):
-        world.buy("gpt-5", max_price=True)
+        world.buy("veo-3.1", max_price=limit)
+
+    assert world.posts() == 0
 
 
 def test_a_prompt_for_a_model_that_takes_none_is_refused(world, tmp_path):

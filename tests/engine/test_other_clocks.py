@@ -174,3 +174,19 @@ def test_a_call_that_was_told_to_have_failed_and_is_charged_after_all_is_booked(
     assert again.empty
     assert booked(now) == shop.charged == 2
     assert later.show(int(report["id"][0])).text == "Hello"
+
+
+@pytest.mark.parametrize("last", ["failed", "completed"])
+def test_a_charge_told_under_an_id_that_several_calls_were_told_is_booked_once(now, later, shop, last):
+    shop.ends = {"id": 101, "status": "failed", "error": "no luck", "tokens_spent": 0}
+    for prompt in ("a quiet harbour", "a loud one"):
+        with pytest.raises(el.GenerationFailed):
+            buy(now, prompt)
+    if last == "completed":
+        shop.ends = {"id": 101}
+        buy(now, "a third")
+    del shop.made[:-1]
+
+    later.reconcile(elsewhere=True)
+
+    assert booked(now) == shop.charged == 2
