@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ._catalog import catalog
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ._answers import Chat
     from ._catalog import Resolved
+    from ._config import Settings
     from ._ledger import BudgetState
     from ._result import Result
     from ._session import Status
@@ -25,6 +26,7 @@ __all__ = [
     "chat",
     "chats",
     "facts",
+    "logged_in",
     "plans",
     "price",
     "recovered",
@@ -278,6 +280,18 @@ _NAMES: Final[Mapping[str, Callable[[], str]]] = {
 
 def _name(name: str) -> str:
     return _NAMES[name]() if name in _NAMES else name.replace("_", " ")
+
+
+def logged_in(card: Card, where: str, mode: str, settings: Settings) -> Card:
+    """The card of the account, with where the key was kept and what keeps it from being used."""
+    hints = [_("The key is kept in {where}.").format(where=where)]
+    if mode == "sandbox":
+        hints.append(_("Calls still go to the sandbox: {line} leaves it.").format(line="%elumenta sandbox off"))
+    elif mode == "only":
+        hints.append(_("Nothing is sent: only stored results are shown. ELUMENTA_REUSE or a setting says so."))
+    elif (source := settings.sources.get("api_key", "")).startswith("ELUMENTA"):
+        hints.append(_("The key of {source} comes first and is the one in use.").format(source=source))
+    return replace(card, hint=" ".join(hints))
 
 
 def said(sentence: str) -> Card:

@@ -237,8 +237,9 @@ def _panel(desk: Desk, line: Line) -> Any:
 
 
 def _login(desk: Desk, line: Line) -> Card:
-    desk.session.login(_typed_key(), keyring=bool(line["keyring"]))
-    return status(desk)
+    where = desk.session.login(_typed_key(), keyring=bool(line["keyring"]))
+    told = desk.session.status()
+    return _cards.logged_in(_cards.status(told, _here(desk)), str(where), told.mode, desk.session.settings)
 
 
 def _typed_key() -> str:

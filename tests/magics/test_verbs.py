@@ -7,13 +7,17 @@ import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
+from elumenta_nb import _values as v
 from elumenta_nb._answers import Chat
 from elumenta_nb._catalog import catalog
+from elumenta_nb._config import load
 from elumenta_nb._errors import BadParam, ConfigError, NoKey
 from elumenta_nb._magics import ElumentaMagics
-from elumenta_nb._session import current
+from elumenta_nb._session import Status, current
 from elumenta_nb._values import Origin
 from elumenta_nb._verbs import VERBS
+
+KEY = "nb_live_" + "a1b2c3d4" * 5
 
 
 def plain(value):
@@ -51,6 +55,39 @@ def test_the_key_is_asked_for_where_it_does_not_show(shell, session, monkeypatch
 
     assert session.said == [("login", "nb_live_secret", True)]
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "mode", "said"),
+    [
+        ({}, "live", "The key is kept in a file."),
+        ({"ELUMENTA_MODE": "sandbox"}, "sandbox", "Calls still go to the sandbox: %elumenta sandbox off leaves it."),
+        ({"ELUMENTA_REUSE": "only"}, "only", "Nothing is sent"),
+        ({"ELUMENTA_API_KEY": KEY}, "live", "The key of ELUMENTA_API_KEY comes first and is the one in use."),
+    ],
+)
+def test_a_login_says_where_the_key_is_and_what_keeps_it_from_being_used(
+    shell, session, monkeypatch, tmp_path, environ, mode, said
+):
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt: KEY)
+    session.settings = load({"home": tmp_path}, environ=environ)
+    session.status = lambda: Status(
+        mode=mode,
+        base_url="https://api.example",
+        key="nb_…c3d4",
+        balance=None,
+        limits=v.Limits(),
+        budgets=(),
+        open_calls=0,
+        open_tokens=0,
+    )
+    card = str(shell.run("%elumenta login"))
+
+    assert said in card
+    assert "The key is kept in a file." in card
+    assert [other for other in ("go to the sandbox", "Nothing is sent", "comes first") if other in card] == [
+        other for other in ("go to the sandbox", "Nothing is sent", "comes first") if other in said
+    ]
 
 
 def test_a_front_end_that_cannot_ask_gets_another_way(refused, monkeypatch):
