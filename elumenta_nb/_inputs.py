@@ -15,16 +15,26 @@ from ._values import Input
 if TYPE_CHECKING:
     from ._catalog import Category, Param, Resolved
 
-__all__ = ["read_inputs"]
+__all__ = ["is_file", "read_inputs"]
 
 _MIB: Final = 1024**2
+_SHOWN: Final = 80
+
+
+def is_file(path: Path) -> bool:
+    """As `Path.is_file`; ``False`` also for a text that no file can be called, such as a picture in base64."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_inputs(resolved: Resolved, given: Any, *, lenient: bool = False) -> tuple[dict[str, Any], tuple[Input, ...]]:
     """The parameters of a call without its inputs, and the inputs, from its options and `--input`.
 
-    `lenient` lets a required one be absent, for a price. Raises `BadParam` for a missing or ambiguous input, a local file where the API takes a URL, and a recording that
-    speech-to-text would refuse (en/api-reference/generations/stt).
+    `lenient` lets a required one be absent, for a price. Raises `BadParam` for a missing or ambiguous input, a local
+    file where the API takes a URL, and a recording that speech-to-text would refuse
+    (en/api-reference/generations/stt).
     """
     values = dict(resolved.params)
     slots = [param for param in resolved.own if param.is_input]
@@ -59,7 +69,7 @@ def _address(param: Param, value: Any, _category: Category) -> Input:
         path = getattr(value, "path", None)  # a Result: known by its content, wherever it is served from today
         digest = _digest(path) if path is not None and Path(path).is_file() else ""
         return Input(param=param.name, url=url, digest=digest)
-    if getattr(value, "path", None) is not None or Path(url).exists():
+    if getattr(value, "path", None) is not None or urlsplit(url).scheme == "data" or is_file(Path(url)):
         raise BadParam(
             _("--{name}: the API takes the address of a file, not a local file, and documents no upload.").format(
                 name=param.flags[0]
@@ -68,7 +78,7 @@ def _address(param: Param, value: Any, _category: Category) -> Input:
         )
     raise BadParam(
         _("--{name}: {value!r} is no URL, and no variable of that name holds a Result.").format(
-            name=param.flags[0], value=url[:80]
+            name=param.flags[0], value=url[:_SHOWN]
         )
     )
 
@@ -81,8 +91,8 @@ def _upload(param: Param, value: Any, category: Category) -> Input:
             hint=_("Download it first, or give the Result of an earlier cell."),
         )
     path = Path(source).expanduser()
-    if not path.is_file():
-        raise BadParam(_("There is no file {path}.").format(path=path))
+    if not is_file(path):
+        raise BadParam(_("There is no file {path}.").format(path=str(path)[:_SHOWN]))
     ending = path.suffix.lower().lstrip(".")
     if category.upload_formats and ending not in category.upload_formats:
         raise BadParam(

@@ -10,34 +10,45 @@ import ast
 import hashlib
 import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._errors import BadParam
 from ._language import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Cell", "Said", "read_notebook"]
+__all__ = ["Cell", "Said", "is_in_sandbox", "read_notebook"]
 
 _CELL_MAGIC: Final = re.compile(r"%%(\w+)[ \t]*(.*)")
 _LINE_MAGIC: Final = re.compile(r"(?P<before>\s*(?:[^#'\"%=()]+=\s*)?)%elumenta\b(?P<line>.*)")
 _OTHER: Final = re.compile(r"(\s*)(?:[%!]|\?)|(\s*).*\?\s*$")
 _ASSIGNED: Final = re.compile(r"(\s*[^#'\"%=()]+=\s*)[%!]")
 _AROUND_PYTHON: Final = frozenset({"time", "timeit", "capture", "prun"})
+_TIMED: Final = re.compile(
+    r"(?P<before>\s*(?:[^#'\"%=()]+=\s*)?)%(?P<name>time|timeit|prun)\s+(?:-\w\s*\d*\s+)*(?P<rest>.+)"
+)
+_SHELL_CALLS: Final = frozenset({"run_line_magic", "run_cell_magic"})
 _PAID: Final = frozenset({"generate", "generate_many", "submit", "agenerate", "stream", "map"})
 _MARK: Final = "_elumenta_line_{n}_"
 _NOT_RUN: Final = "skip-execution"
+_BUYS_NOTHING: Final = frozenset({"-h", "--help", "--quote"})
+_LOOPS: Final = (ast.For, ast.AsyncFor, ast.While)
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a cell says to the magic: the line, and the body of a cell magic (``None`` for a line)."""
+    """What a cell says to the magic: the line, and the body of a cell magic (``None`` for a line).
+
+    `within` is what decides how often it runs, which nobody knows before.
+    """
 
     line: str
     body: str | None
+    within: Literal["", "loop", "function"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +84,22 @@ def read_notebook(path: Path) -> list[Cell]:
     return [_cell(number, cell, source, names) for number, (cell, source) in enumerate(sources, 1)]
 
 
+def is_in_sandbox(cells: list[Cell], verbs: Container[str]) -> bool:
+    """Whether the notebook turns the sandbox on before it buys anything, and buys nothing with it off."""
+    is_on = was_on = False
+    for cell in cells:
+        for said in cell.said:
+            words = said.line.split()
+            if words[:1] == ["sandbox"]:
+                is_on = words[1:2] == ["on"] or (is_on and words[1:2] != ["off"])
+                was_on = was_on or is_on
+            elif words and words[0] not in verbs and not is_on and not _BUYS_NOTHING & set(words):
+                return False
+        if cell.python_calls and not is_on:
+            return False
+    return was_on
+
+
 def _text(source: Any) -> str:
     text = "".join(source) if isinstance(source, list) else source
     if not isinstance(text, str):
@@ -87,29 +114,35 @@ def _cell(number: int, cell: dict[str, Any], source: str, names: _Names) -> Cell
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     if isinstance(tags, list) and _NOT_RUN in tags:
         return Cell(**facts)
-    first, _newline, body = source.lstrip("\n\r").partition("\n")
-    found = _CELL_MAGIC.match(first.lstrip())
-    if found is None:
-        said, calls = _of_python(source, names)
-    elif found[1] == "elumenta":
-        said, calls = [Said(found[2].strip(), body)], 0
-    elif found[1] in _AROUND_PYTHON:
-        said, calls = _of_python(body, names)
-    else:
-        said, calls = [], 0
+    said, calls = _said(source, names)
     return Cell(**facts, said=tuple(said), python_calls=calls)
 
 
+def _said(source: str, names: _Names) -> tuple[list[Said], int]:
+    """What a cell, or the body of a magic around Python, says; and how many places of it buy in Python."""
+    first, _newline, body = source.lstrip("\n\r").partition("\n")
+    found = _CELL_MAGIC.match(first.lstrip())
+    if found is None:
+        return _of_python(source, names)
+    if found[1] == "elumenta":
+        return [Said(found[2].strip(), body)], 0
+    if found[1] not in _AROUND_PYTHON:
+        return [], 0
+    said, calls = _said(body, names)
+    return [replace(one, within="loop") for one in said] if found[1] == "timeit" else said, calls
+
+
 def _of_python(source: str, names: _Names) -> tuple[list[Said], int]:
-    lines = list(_joined(source))
     found: dict[str, Said] = {}
     plain = []
-    for line in lines:
+    for written in _joined(source):
+        timed = _TIMED.match(written)
+        line = timed["before"] + timed["rest"] if timed else written
         magic = _LINE_MAGIC.match(line)
         other = _OTHER.match(line)
         if magic is not None:
             mark = _MARK.format(n=len(found))
-            found[mark] = Said(magic["line"].strip(), None)
+            found[mark] = Said(magic["line"].strip(), None, "loop" if timed and timed["name"] == "timeit" else "")
             plain.append(f"{magic['before']}{mark}()")
         elif assigned := _ASSIGNED.match(line):
             plain.append(f"{assigned[1]}None")
@@ -120,9 +153,21 @@ def _of_python(source: str, names: _Names) -> tuple[list[Said], int]:
     tree = _parsed("\n".join(plain))
     if tree is None:  # Python that cannot be parsed will not run, but the magics of a shell dialect might
         return list(found.values()), 0
-    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    ran = {func.id for func in called if isinstance(func, ast.Name)}
-    return [said for mark, said in found.items() if mark in ran], sum(names.buys(func) for func in called)
+    called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    ran = _named(called)
+    looped = _named(node for loop in ast.walk(tree) if isinstance(loop, _LOOPS) for node in ast.walk(loop))
+    defined = _named(node for made in ast.walk(tree) if isinstance(made, _FUNCTIONS) for node in ast.walk(made))
+    said = [
+        replace(one, within="function" if mark in defined else "loop") if mark in looped | defined else one
+        for mark, one in found.items()
+        if mark in ran
+    ]
+    return said, sum(map(names.buys, called))
+
+
+def _named(nodes: Iterable[ast.AST]) -> set[str]:
+    """The plain names that are called."""
+    return {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
 
 
 def _joined(source: str) -> Iterator[str]:
@@ -162,14 +207,30 @@ class _Names:
                         }
                     elif isinstance(node, ast.ImportFrom) and node.module == "elumenta_nb":
                         self.functions |= {alias.asname or alias.name for alias in node.names if alias.name in _PAID}
+        made = re.compile(rf"\s*(\w+)\s*=\s*(?:{'|'.join(sorted(self.modules))})\.(?:[Ss]ession|configure)\(")
+        self.modules |= {found[1] for source in sources for line in source.splitlines() if (found := made.match(line))}
 
-    def buys(self, func: ast.expr) -> bool:
-        """Whether calling this may buy something."""
+    def buys(self, call: ast.Call) -> bool:
+        """Whether this call may buy something."""
+        func = call.func
         if isinstance(func, ast.Name):
             return func.id in self.functions
         if not isinstance(func, ast.Attribute):
             return False
-        of = func.value
-        if isinstance(of, ast.Name):
-            return of.id in self.modules and func.attr in _PAID
-        return isinstance(of, ast.Attribute) and of.attr == "elumenta" and func.attr == "map"
+        if func.attr in _SHELL_CALLS:
+            return bool(call.args) and isinstance(call.args[0], ast.Constant) and call.args[0].value == "elumenta"
+        if func.attr == "map" and isinstance(func.value, ast.Attribute) and func.value.attr == "elumenta":
+            return True
+        return func.attr in _PAID and _root(func) in self.modules
+
+
+def _root(node: ast.expr) -> str:
+    """The name that a chain of attributes and calls begins with."""
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute):
+            node = node.value
+        elif isinstance(node, ast.Call):
+            node = node.func
+        else:
+            return ""
+    return node.id

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ._asks import ask_of
 from ._catalog import catalog, closest
 from ._earlier import is_awaited, may_reuse, not_home
-from ._errors import BadParam, ElumentaError, InvalidCall, PlanRequired, Rejected, UnknownModel
+from ._errors import ElumentaError, InvalidCall, PlanRequired, Rejected, UnknownModel
+from ._inputs import is_file
 from ._language import gettext as _, ngettext
 from ._ledger import Where
-from ._notebook_cells import read_notebook
+from ._notebook_cells import is_in_sandbox, read_notebook
 from ._notebook_report import (
     ASKS,
     BACKGROUND,
@@ -27,6 +28,7 @@ from ._notebook_report import (
     PAID,
     PYTHON,
     REFUSED,
+    REPEATS,
     STORED,
     TO_BUY,
     Had,
@@ -34,7 +36,7 @@ from ._notebook_report import (
     Row,
 )
 from ._parser import parse, split
-from ._prices import consent
+from ._prices import allowed, consent
 from ._recovery import GRACE_S
 from ._surroundings import origin as here
 from ._template import render
@@ -72,7 +74,7 @@ def price_of_notebook(
     saved = datetime.fromtimestamp(path.stat().st_mtime, UTC).astimezone()
     notes.append(_("As saved at {time}.").format(time=f"{saved:%H:%M}"))
     own: Session | None = None
-    if _turns_sandbox_on(cells) and session.settings.mode != "sandbox" and session.settings.reuse != "only":
+    if is_in_sandbox(cells, verbs) and session.settings.mode != "sandbox" and session.settings.reuse != "only":
         session = own = type(session)(mode="sandbox", **_kept(session))
     try:
         pricing = _Pricing(session, path, verbs=verbs, namespace=namespace)
@@ -87,11 +89,6 @@ def price_of_notebook(
     )
 
 
-def _turns_sandbox_on(cells: list[Cell]) -> bool:
-    words = [said.line.split()[:2] for cell in cells for said in cell.said if said.body is None]
-    return ["sandbox", "on"] in words
-
-
 def _kept(session: Session) -> dict[str, Any]:
     settings = session.settings
     wanted = {"home": settings.home, "media_dir": settings.media_dir, "confirm_above": settings.confirm_above}
@@ -104,6 +101,7 @@ class _Heard:
 
     line: Line
     body: str | None
+    within: str = ""
     unknown: list[str] = field(default_factory=list)
     moves: bool = False
     counted: bool = True
@@ -122,10 +120,12 @@ class _Pricing:
         self._store: Store = session.store(self._folder)
         self._api = session.api_name()
         self._user = here().user  # of a team's ledger only the person's own calls count
-        self._bought: Counter[str] = Counter()  # by fingerprint: what earlier cells will have bought
+        self._bought: Counter[str] = Counter()  # by fingerprint: what this cell and those above will have bought
+        self._before: Counter[str] = Counter()  # of these, by the cells above: a run shows none of its own
+        self._taken: Counter[str] = Counter()  # by fingerprint: what this cell will have been shown, each once
         self._collected: set[int] = set()  # calls of earlier runs that cells above will have collected
         self._chats: set[str] = set()
-        self._last: Row | None = None
+        self._last: _Heard | Row | None = None  # what `again` buys anew; a row where only a run can tell
         self._offline = ""
         self._hashes = self._stored_cells()
 
@@ -142,13 +142,14 @@ class _Pricing:
             return None
 
     def rows(self, cell: Cell) -> Iterator[Row]:
+        self._before = self._bought.copy()
+        self._taken.clear()
         for said in cell.said:
             row = self._row(cell, said)
             if row is not None:
                 yield row
         if cell.python_calls:
             calls = ngettext("{n} call in Python", "{n} calls in Python", cell.python_calls)
-            note = _("{calls}: how often it runs is not known before").format(calls=calls)
             yield Row(
                 cell=cell.number,
                 cell_id=cell.id,
@@ -156,29 +157,44 @@ class _Pricing:
                 count=cell.python_calls,
                 low=None,
                 high=None,
-                note=note,
+                note=_("{calls}: how often it runs is not known before").format(calls=calls),
             )
 
     def _row(self, cell: Cell, said: Said) -> Row | None:
         place: dict[str, Any] = {"cell": cell.number, "cell_id": cell.id}
         try:
             heard = self._heard(said)
+        except _VariableModelError:
+            self._last = Row(**place, status=DEPENDS, high=None, note=_("The category or model is a variable."))
+            return self._last
         except ElumentaError as error:
             return Row(**place, status=REFUSED, note=_sentence(error))
         line = heard.line
-        if line["help"] or (line.category is None and line.verb != "again"):
-            return None
-        if line.verb == "again" and self._last is not None:
-            return replace(self._last, **place, status=TO_BUY, note=_("again: bought anew at every run"))
-        if line.verb or line.category is None:
+        is_again = line.verb == "again" and not line["help"]
+        if is_again and isinstance(self._last, Row):
+            return replace(self._last, **place)
+        if is_again and isinstance(self._last, _Heard):
+            anew = {name: value for name, value in self._last.line.options.items() if name != "background"}
+            line = replace(self._last.line, options={**anew, "fresh": True})
+            heard = replace(self._last, line=line, within=said.within)
+        if line["help"] or line.verb or line.category is None:
             return None
         place |= {"category": line.category.name, "model": line.model or ""}
         try:
-            row = self._priced(cell, heard, place)
+            row = self._priced(cell, heard, place, again=is_again)
         except ElumentaError as error:
             return Row(**place, count=line["count"] or 1, status=REFUSED, note=_sentence(error))
-        self._last = row
-        return row
+        if not line["quote"]:
+            self._last = heard
+        return self._repeated(row, heard.within) if heard.within else row
+
+    @staticmethod
+    def _repeated(row: Row, within: str) -> Row:
+        """A line within a loop or a function: its price is that of one run, and nobody knows how many there are."""
+        if row.status in (REFUSED, ASKS):
+            return row
+        notes = [_("in a loop or a function: how often it runs is not known before"), *filter(None, [row.note])]
+        return replace(row, status=REPEATS, low=row.low if within == "loop" else 0, high=None, note="; ".join(notes))
 
     # ------------------------------------------------------------ reading a line
 
@@ -190,11 +206,12 @@ class _Pricing:
             try:
                 line = self._parse(text, self._fill)
             except (InvalidCall, _UnknownError):
-                words, flags = _without_templates(text)
+                words, flags = self._without_templates(text)
                 line = self._parse(words, str)
         else:
             line = self._parse(text, str)
-        heard = _Heard(line, body, [f"--{flag}" if flag else _("the prompt") for flag in flags])
+        unknown = [f"--{flag}" if flag else _("the prompt") for flag in flags]
+        heard = _Heard(line, body, within=said.within, unknown=unknown)
         if body is not None and "{{" in body and not line["raw"]:
             try:
                 heard.body = self._fill(body)
@@ -211,6 +228,36 @@ class _Pricing:
 
     def _parse(self, line: str | list[str], fill: Callable[[str], str]) -> Line:
         return parse(line, verbs=self._verbs, lookup=self._lookup, fill=fill)
+
+    def _without_templates(self, text: str) -> tuple[list[str], list[str]]:
+        """The words of a line without those that hold a template, and the flags they were for; a prompt's flag is ``""``.
+
+        Raises `_VariableModelError` where a template stands for the category or the model.
+        """
+        words: list[str] = []
+        flags: list[str] = []
+        for word in split(text):
+            if "{{" not in word:
+                words.append(word)
+            elif word.startswith("-"):
+                flags.append(word.partition("=")[0].lstrip("-"))
+            elif words and words[-1].startswith("-") and self._needs_value(words):
+                flags.append(words.pop().lstrip("-"))
+            elif not (line := self._parse(words, str)).verb:
+                if line.model is None and not line.words:
+                    raise _VariableModelError
+                words.append("x")  # the prompt of a line: only that there is one matters
+                flags.append("")
+        return words, flags
+
+    def _needs_value(self, words: list[str]) -> bool:
+        """Whether the last of the words is an option that the next word is the value of."""
+        self._parse(words[:-1], str)
+        try:
+            self._parse(words, str)
+        except ElumentaError:
+            return True
+        return False
 
     def _lookup(self, slug: str) -> str:
         """The category of a slug the table does not have; what is wrong with it is said as the cell says it."""
@@ -245,7 +292,7 @@ class _Pricing:
         for values, names in ((params, slots.keys()), (options, {"input"})):
             for name in names & values.keys():
                 value = str(values[name])
-                if (self._folder / value).is_file():
+                if is_file(self._folder / value):
                     values[name] = str(self._folder / value)
                 elif _NAME.fullmatch(value) and value.partition("[")[0] not in (self._namespace or {}):
                     del values[name]
@@ -256,7 +303,7 @@ class _Pricing:
 
     # ------------------------------------------------------------ pricing a line
 
-    def _priced(self, cell: Cell, heard: _Heard, place: dict[str, Any]) -> Row:
+    def _priced(self, cell: Cell, heard: _Heard, place: dict[str, Any], *, again: bool) -> Row:
         line = heard.line
         ask = ask_of(line, heard.body, self._namespace or {})
         chat, ask = ask.chat, replace(ask, chat=None)
@@ -280,15 +327,18 @@ class _Pricing:
             return Row(**place, status=PAID if had.paid else STORED, note="; ".join(had.notes(ask.count)))
         if policy == "only":
             return Row(**place, status=REFUSED, note=_("not stored, and only stored results may be shown"))
-        self._bought[had.fingerprint] += most
         notes = [*filter(None, [note]), *had.notes(ask.count)]
         if ask.fresh:
-            notes.append(_("--fresh: bought anew at every run"))
-        if buys and (refusal := self._refusal(resolved.model.slug, high * buys, ask)):
-            return Row(**place, status=REFUSED, note=refusal)
+            notes.append(_("again: bought anew at every run") if again else _("--fresh: bought anew at every run"))
+        what = resolved.model.slug
+        # Where nobody tells the price, it is bought up to what the cell allows, and not at all without that.
+        total = high * most or allowed(ask.max_price, what=what, surface="magic")
+        if buys and ask.max_price is not None:
+            consent(high * buys, max_price=ask.max_price, confirm_above=0, what=what, surface="magic")
+        self._bought[had.fingerprint] += most if heard.within != "function" else 0
         notes += self._question(high * most, ask)
         status = DOUBTFUL if had.doubtful else BACKGROUND if line["background"] else TO_BUY
-        return Row(**place, status=status, low=low * buys, high=high * most, note="; ".join(notes))
+        return Row(**place, status=status, low=low * buys, high=total, note="; ".join(notes))
 
     def _had(self, order: Order, count: int) -> Had:
         """What a run of the line would take instead of buying, in the order in which it would."""
@@ -297,7 +347,8 @@ class _Pricing:
         if not may_reuse(order):
             return Had(fingerprint)
         offered = len(self._store.peek(call, self._api, policy=call.reuse))
-        stored = min(count, offered + self._bought[fingerprint])
+        stored = min(count, max(0, offered + self._before[fingerprint] - self._taken[fingerprint]))
+        self._taken[fingerprint] += stored
         if stored == count:
             return Had(fingerprint, stored=stored, by_run=not offered)
         rows = [row for row in self._rows(order, fingerprint) if row.id not in self._collected]
@@ -316,9 +367,15 @@ class _Pricing:
         )
 
     def _is_over(self, row: Entry) -> bool:
-        """Whether the engine gives up this call without an id where the history does not show it (`given_up`)."""
+        """Whether the engine gives up this call without an id where the history does not show it (`given_up`).
+
+        Never while its kernel waits for the answer and renews the lease.
+        """
+        now = self._session.ledger().now()
+        if row.status == "reserved" and row.lease_until is not None and row.lease_until > now:
+            return False
         grace_s = GRACE_S if self._session.grace_s is None else self._session.grace_s
-        return (self._session.ledger().now() - row.started_at).total_seconds() > grace_s
+        return (now - row.started_at).total_seconds() > grace_s
 
     def _rows(self, order: Order, fingerprint: str) -> list[Entry]:
         """Open and paid calls of this line, of this account. Who that is, is asked only where there are any."""
@@ -356,25 +413,17 @@ class _Pricing:
         """The least and the most one generation costs, and a word on where that is from."""
         if not moves and not self._offline:
             try:
-                quote, _total = self._session.price(ask)
+                quote, due = self._session.due(ask)
             except (InvalidCall, PlanRequired, Rejected):
                 raise
             except ElumentaError as error:  # nobody to ask: the table will do
                 self._offline = _("Prices are the table's, not the server's: {why}").format(why=error)
             else:
+                most = due // ask.count  # what such a call was charged, where that was more than its quote
                 if quote.exact:
-                    return quote.tokens, quote.tokens, ""
-                return quote.minimum, quote.maximum, _("about: from the table")
+                    return quote.tokens, most, ""
+                return quote.minimum, max(quote.maximum, most), _("about: from the table")
         return model.minimum, model.maximum, ""
-
-    def _refusal(self, what: str, price: int, ask: Ask) -> str:
-        if ask.max_price is None:
-            return ""
-        try:
-            consent(price, max_price=ask.max_price, confirm_above=0, what=what, surface="magic")
-        except ElumentaError as error:
-            return _sentence(error)
-        return ""
 
     def _question(self, price: int, ask: Ask) -> list[str]:
         limit = self._session.settings.confirm_above
@@ -393,28 +442,8 @@ class _UnknownError(Exception):
     """A template, and no kernel to fill it."""
 
 
-def _without_templates(text: str) -> tuple[list[str], list[str]]:
-    """The words of a line without those that hold a template, and the flags they were for; a prompt's flag is ``""``."""
-    words: list[str] = []
-    flags: list[str] = []
-    for word in split(text):
-        if "{{" not in word:
-            words.append(word)
-        elif word.startswith("-"):
-            flags.append(word.partition("=")[0].lstrip("-"))
-        elif words and words[-1].startswith("-"):
-            flags.append(words.pop().lstrip("-"))
-        elif _names_model(words):
-            words.append("x")  # the prompt of a line: only that there is one matters
-            flags.append("")
-        else:
-            raise BadParam(_("The category or model is a variable."))
-    return words, flags
-
-
-def _names_model(words: list[str]) -> bool:
-    rows = catalog()
-    return any(word in rows.models or rows.category(word) is not None for word in words if not word.startswith("-"))
+class _VariableModelError(Exception):
+    """A template in the place of the category or the model: what it buys is not known before."""
 
 
 def _sentence(error: ElumentaError) -> str:

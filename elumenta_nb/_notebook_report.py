@@ -22,6 +22,7 @@ __all__ = [
     "PAID",
     "PYTHON",
     "REFUSED",
+    "REPEATS",
     "STORED",
     "TO_BUY",
     "Had",
@@ -36,6 +37,7 @@ DEPENDS: Final = N_("depends on a variable")
 DOUBTFUL: Final = N_("depends on the history")
 BACKGROUND: Final = N_("background")
 REFUSED: Final = N_("refused")
+REPEATS: Final = N_("depends on how often it runs")
 ASKS: Final = N_("price only")
 PYTHON: Final = N_("not priced")
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from worlds import QuickSession, World
+from worlds import QuickSession, World, until
 
 import elumenta_nb as el
 from elumenta_nb import _cards, sandbox
@@ -79,6 +79,24 @@ def test_python_is_counted_and_makes_the_sum_a_lower_bound(world):
     assert price.frame().attrs["high"] is None
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "el.session().generate('gpt-5', 'x')",
+        "mine = el.session()\nmine.generate('gpt-5', 'x')",
+        "%time el.generate('gpt-5', 'x')",
+        "x = %time el.generate('gpt-5', 'x')",
+        "%timeit -n 1 -r 1 el.generate('gpt-5', 'x')",
+        "get_ipython().run_line_magic('elumenta', 'text gpt-5 x')",
+        "get_ipython().run_cell_magic('elumenta', 'text gpt-5', 'x')",
+    ],
+)
+def test_python_buys_in_more_than_one_way(world, source):
+    (row,) = priced(world.session, source).rows
+
+    assert (row.status, row.count) == ("not priced", 1)
+
+
 def test_a_sum_without_its_python_cells_is_above_any_limit_unless_they_are_allowed(world):
     price = priced(world.session, LOOP, TWO)
 
@@ -129,6 +147,126 @@ def test_what_is_short_of_a_lower_bound_is_not_said_to_be_the_worst(tmp_path):
     assert "at worst" not in str(price)
 
 
+# ---------------------------------------------------------------- lines that buy more often than they seem to
+
+
+def cell(*lines: str) -> str:
+    return "\n".join(lines)
+
+
+def test_equal_lines_of_one_cell_are_bought_each(world):
+    line = "%elumenta text gpt-5 hello"
+    price = priced(world.session, cell(line, line), line, cell(line, line, line, line))
+
+    assert [(row.status, row.low) for row in price.rows] == [
+        ("to buy", 2), ("to buy", 2), ("stored", 0), ("stored", 0), ("stored", 0), ("to buy", 2), ("to buy", 2),
+    ]  # fmt: skip
+    assert price.high == 8
+
+
+def test_what_is_stored_is_shown_once_in_a_cell(world):
+    world.session.run(Ask(model="gpt-5", prompt="hello"), Origin(source="magic", cell_id="c0"))
+    line = "%elumenta text gpt-5 hello"
+    price = priced(world.session, cell(line, line))
+
+    assert [(row.status, row.high) for row in price.rows] == [("stored", 0), ("to buy", 2)]
+
+
+def test_a_loop_over_what_is_stored_may_buy_more(world):
+    world.session.run(Ask(model="gpt-5", prompt="hello"), Origin(source="magic", cell_id="c0"))
+    price = priced(world.session, "for i in range(9):\n    %elumenta text gpt-5 hello", TWO)
+
+    assert [(row.status, row.low, row.high) for row in price.rows] == [
+        ("depends on how often it runs", 0, None), ("stored", 0, 0),
+    ]  # fmt: skip
+    assert "in a loop" in price.rows[0].note
+    assert price.is_above(10**9)
+
+
+def test_again_has_the_price_of_what_it_repeats_also_where_that_is_stored(world):
+    world.session.run(Ask(model="gpt-5", prompt="hello"), Origin(source="magic", cell_id="c0"))
+    price = priced(
+        world.session,
+        TWO,
+        "%elumenta again",
+        "%%elumenta image dall-e-3 --quote\na cat",
+        "%elumenta again",
+        "for i in range(2):\n    %elumenta again",
+        "%%elumenta text gpt-5 -b --count 2\n{{q}}",
+        "%elumenta again",
+        "%%elumenta {{q}}",
+        "%elumenta again",
+    )
+
+    assert [(row.status, row.low, row.high) for row in price.rows] == [
+        ("stored", 0, 0),
+        ("to buy", 2, 2),
+        ("price only", 0, 0),
+        ("to buy", 2, 2),
+        ("depends on how often it runs", 2, None),
+        ("depends on a variable", 4, 4),
+        ("depends on a variable", 4, 4),
+        ("depends on a variable", 0, None),
+        ("depends on a variable", 0, None),
+    ]
+    assert price.rows[1].note == "again: bought anew at every run"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        (TWO, "%elumenta sandbox on"),
+        ("%elumenta sandbox on", "%elumenta sandbox off", TWO),
+        ("import elumenta_nb as el\nel.generate('gpt-5', 'x')", "%elumenta sandbox on", TWO),
+    ],
+)
+def test_a_notebook_that_buys_outside_its_sandbox_is_not_priced_there(world, cells):
+    assert not priced(world.session, *cells).sandbox
+
+
+def test_help_and_prices_before_the_sandbox_is_on_do_not_make_a_notebook_live(tmp_path):
+    session = QuickSession(home=tmp_path / "home")
+    price = priced(
+        session,
+        "%elumenta image -h",
+        "%elumenta text gpt-5 --quote",
+        "%elumenta sandbox on",
+        TWO,
+        "%elumenta sandbox off",
+    )
+
+    assert (price.sandbox, price.low) == (True, 2)
+
+
+def test_a_model_whose_price_nobody_tells_costs_what_its_cell_allows_or_is_refused(world):
+    nothing = {"kind": "status", "code": 404, "times": 100}
+    for path in ("/models*", "*calculate-price*"):
+        world.server.fault(path=path, **nothing)
+    price = priced(world.session, "%%elumenta text new-model\nhello", "%%elumenta text new-model --max-price 30\nhello")
+
+    assert [(row.status, row.low, row.high) for row in price.rows] == [("refused", 0, 0), ("to buy", 0, 30)]
+    assert "price is not known" in price.rows[0].note
+
+
+def test_what_a_refused_cell_did_not_buy_is_not_there_for_the_next(world):
+    price = priced(world.session, TWO.replace("gpt-5", "gpt-5 --max-price 1"), TWO)
+
+    assert [(row.status, row.high) for row in price.rows] == [("refused", 0), ("to buy", 2)]
+
+
+def test_what_was_charged_more_than_its_quote_may_be_so_again(world):
+    world.session.services().prices.learn(world.session.resolve(Ask(model="gpt-5")), 7)
+    (row,) = priced(world.session, "%%elumenta text gpt-5 --count 2\nhello").rows
+
+    assert (row.low, row.high) == (4, 14)
+
+
+def test_a_picture_in_base64_is_no_file_name(world):
+    (row,) = priced(world.session, f"%%elumenta image-tools upscale --input data:image/png;base64,{'A' * 5000}\n").rows
+
+    assert (row.status, "public URL" in row.note) == ("refused", True)
+
+
 # ---------------------------------------------------------------- calls without an answer
 
 
@@ -172,6 +310,20 @@ def test_a_call_that_its_cell_may_give_up_and_buy_again_costs_up_to_its_price(wo
     assert price.is_above(1)
     session.run(Ask(model="gpt-5", prompt="hello"), Origin(source="magic", cell_id="c0", run="2"))
     assert world.charged == 2
+
+
+def test_a_call_that_its_kernel_still_waits_for_is_not_bought_again_however_old_it_is(world):
+    world.server.fault("slow", path="/generate", method="POST", seconds=2)
+    handle = world.session.start(
+        Ask(model="photon-flash", prompt="a lake"), Origin(source="magic", cell_id="c0", run="1")
+    )
+    world.kind = Impatient
+    session = world.new_session()
+    until(lambda: session.jobs()["status"].eq("reserved").any())
+    (row,) = priced(session, "%%elumenta image photon-flash\na lake").rows
+    handle.result()
+
+    assert (row.status, row.low, row.high) == ("paid already", 0, 0)
 
 
 def test_more_of_a_call_that_may_be_given_up_are_bought_for_certain(world):
