@@ -39,6 +39,7 @@ _AWAY: Final = "08000"  # no answer, so no code either
 _LOST: Final = ("08", "57P", "25P03")  # the connection is gone, the server ends or starts, we were idle too long
 _TRIES: Final = 8  # of what was refused; a server that is away is waited for
 _OLD_S: Final = 90 * 86_400
+_UNTOLD: Final = -1  # the turn of a row that was made anew
 
 
 def connecting(url: URL) -> dict[str, Any]:
@@ -101,12 +102,15 @@ class Mark:
         self._turn = 0
 
     def make(self, cursor: Any) -> None:
-        """The row, before the first transaction; rows of writers long gone are removed."""
+        """The row, at each connecting; rows of writers long gone are removed.
+
+        One that is missing later on (the server was set back to an earlier state) says nothing of the last transaction.
+        """
         now = time.time_ns() // 1000
         cursor.execute("DELETE FROM writers WHERE at_us < %s", (now - int(_OLD_S * 1e6),))
         cursor.execute(
             "INSERT INTO writers (name, turn, at_us) VALUES (%s, %s, %s) ON CONFLICT (name) DO NOTHING",
-            (self._name, self._turn, now),
+            (self._name, _UNTOLD if self._turn else 0, now),
         )
 
     def next(self) -> str:
@@ -116,7 +120,7 @@ class Mark:
         return f"UPDATE writers SET turn = {self._turn}, at_us = {now} WHERE name = '{self._name}'"  # noqa: S608 - its own
 
     def kept(self, cursor: Any) -> bool | None:
-        """Whether the last transaction was committed, once it has ended; ``None`` when the row is gone."""
+        """Whether the last transaction was committed, once it has ended; ``None`` when the row was gone."""
         cursor.execute("SELECT turn FROM writers WHERE name = %s FOR UPDATE", (self._name,))
         row = cursor.fetchone()
-        return None if row is None else bool(row[0] == self._turn)
+        return None if row is None or row[0] == _UNTOLD else bool(row[0] == self._turn)

@@ -132,6 +132,35 @@ def test_a_commit_that_nobody_can_ask_about_is_an_error_that_says_so(postgres, w
         assert other.totals((), Where())[0][1] == 9
 
 
+def test_a_server_that_was_set_back_is_not_believed_to_have_kept_a_reservation(postgres, wire):
+    """It has no word of the writer any more. To take that for a yes was to send a request without a row."""
+    url = postgres.schema()
+    with Ledger(through(wire, url), busy_s=10) as ledger, Ledger(url) as other:
+        first = reserve(ledger)
+
+        def and_down(piece: bytes, from_client: bool) -> str:
+            wire.down = wire.down or (from_client and b"COMMIT\0" in piece)
+            return "cut" if wire.down else "pass"
+
+        def set_back() -> None:
+            while not wire.down:
+                time.sleep(0.01)
+            by_hand(url, "DELETE FROM writers")
+            wire.judge = lambda _piece, _from_client: "pass"
+            wire.down = False
+
+        wire.judge = and_down
+        setting_back = threading.Thread(target=set_back)
+        setting_back.start()
+        with pytest.raises(LedgerError, match="went away while it was written to") as caught:
+            ledger.reserve([intent()])
+        setting_back.join()
+        assert caught.value.spent == "no"
+        assert [entry.id for entry in other.open_calls()] == [first]
+        reserve(ledger)
+        assert len(other.open_calls()) == 2
+
+
 def test_a_commit_that_never_arrives_is_an_error_and_leaves_nothing(postgres, wire):
     url = postgres.schema()
     with Ledger(through(wire, url), busy_s=0.5) as ledger, Ledger(url) as other:
