@@ -63,18 +63,28 @@ class Shelf:
         self._services = services
         self._since = since
         self._kernel = kernel
-        self._listings: dict[tuple[str, str], Listing] = {}
+        self._listings: dict[tuple[str, str], Listing | ElumentaError] = {}
         self._requests: dict[str, dict[str, list[int]]] = {}  # by model and hash of the prompt
 
     async def of(self, category: str, model: str) -> Listing:
+        """Raises what the server says, to all of the calls what it said to the first."""
         key = (category, model)
         if key not in self._listings:
-            listing = await Listing.read(self._services, category, model, self._since)
-            account, services = await self._services.account(), self._services
-            since = datetime.fromtimestamp(self._since, UTC) - timedelta(seconds=WINDOW_S)
-            self._requests[model] = services.ledger.requests(account, services.api, model, since=since)
-            self._listings[key] = listing
-        return self._listings[key]
+            try:
+                self._listings[key] = await self._read(category, model)
+            except ElumentaError as error:
+                self._listings[key] = error
+        listing = self._listings[key]
+        if isinstance(listing, ElumentaError):
+            raise listing
+        return listing
+
+    async def _read(self, category: str, model: str) -> Listing:
+        services = self._services
+        listing = await Listing.read(services, category, model, self._since)
+        since = datetime.fromtimestamp(self._since, UTC) - timedelta(seconds=WINDOW_S)
+        self._requests[model] = services.ledger.requests(await services.account(), services.api, model, since=since)
+        return listing
 
     def like(self, order: Order) -> list[int] | None:
         """Rows of the order's request whose generations the listing may have; ``None``: it was not read."""

@@ -15,6 +15,7 @@ import pytest
 
 from elumenta_nb._alike import Generations, astray, candidates
 from elumenta_nb._catalog import catalog
+from elumenta_nb._errors import ServerError
 from elumenta_nb._ledger import Intent, Ledger, Settlement, Writer
 from elumenta_nb._order import Order, hash_prompt
 from elumenta_nb._recovery import Shelf, find, look_up_together
@@ -127,6 +128,30 @@ def test_twice_as_many_lost_calls_in_twice_the_history_read_twice_as_much(ledger
     _many, much = found_by(ledger_at, 80)
 
     assert much < 2.5 * little, "four times as much, where each call goes through the whole history"
+
+
+class Away(Told):
+    """A server that does not answer, after a long wait."""
+
+    async def history(self, **_filters: Any) -> History:
+        self.asked += 1
+        raise ServerError("away", status=502)
+
+
+def test_a_server_in_trouble_is_asked_once_in_each_look_for_all_the_calls(ledger_at):
+    clock = [BEGAN]
+    ledger: Ledger = ledger_at("away", lambda: clock[0])
+    for n in range(20):
+        reserved(ledger, f"row {n}")
+    clock[0] += 60
+    orders = [Order.resumed(row, catalog().resolve("text", "gpt-5", {})) for row in ledger.open_calls(ACCOUNT, API)]
+    client = Away([])
+
+    unclear = asyncio.run(look_up_together(services_of(ledger, client), orders, "this kernel"))
+
+    assert client.asked == 5
+    assert unclear == {}
+    assert not any(order.missing for order in orders), "nothing is concluded from it"
 
 
 def listed_at_random(seed: int) -> list[Reply]:
