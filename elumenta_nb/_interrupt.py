@@ -25,18 +25,23 @@ def explain(stop: KeyboardInterrupt, record: Record, ask: Ask) -> None:
 
 def left(record: Record) -> list[str]:
     """What a call that nobody waits for any more may still cost, and how to get it."""
-    at_risk = sum(event.at_risk for event in record.stopped if event.status != "cancelled")
-    calls = [event.call_id for event in record.stopped if event.status != "cancelled" and event.call_id is not None]
+    over = [event.call_id for event in record.stopped if event.status == "completed" and event.call_id is not None]
+    on = [event for event in record.stopped if event.status not in {"cancelled", "completed"}]
+    at_risk = sum(event.at_risk for event in on)
+    calls = [event.call_id for event in on if event.call_id is not None]
     if not record.stopped and record.sent:  # interrupted again before the last word
         calls = list(record.call_ids.values())
         at_risk = record.price or 0
+    lines = []
+    if over:  # paid, and its file was on the way
+        lines.append(
+            _("It was complete already: {line}").format(line=", ".join(f"%elumenta show {call}" for call in over))
+        )
     if calls or at_risk:
         one = f" {calls[0]}" if len(calls) == 1 else ""
-        return [
-            _("Up to {tokens} may still be charged.").format(tokens=tokens(at_risk)),
-            "→ " + _("To get it: {line}").format(line=f"%elumenta recover{one}"),
-        ]
-    return [] if record.receipts else [_("Nothing was charged.")]
+        lines.append(_("Up to {tokens} may still be charged.").format(tokens=tokens(at_risk)))
+        lines.append("→ " + _("To get it: {line}").format(line=f"%elumenta recover{one}"))
+    return lines if lines or record.receipts else [_("Nothing was charged.")]
 
 
 def shorten(stop: BaseException, lines: Sequence[str]) -> None:

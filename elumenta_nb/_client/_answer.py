@@ -19,6 +19,7 @@ from elumenta_nb._wire import (
     EventStream,
     Failed,
     Finished,
+    Lost as Unread,
     Started,
     read_error,
     read_json,
@@ -79,6 +80,7 @@ class _Story:
     ended: Reply | None = None
     failed: str | None = None
     finished: bool = False
+    has_gap: bool = False  # an event could not be read that may have been a piece of the text
 
     @property
     def over(self) -> bool:
@@ -92,7 +94,7 @@ class _Story:
                 self.model = model
                 await self.learn(id)
             case Ended(reply):
-                self.ended = reply
+                self.ended = _both(self.ended, reply)
                 await self.learn(reply.id)
             case Failed(message, id):
                 if self.ended is None:  # after the end the text is whole
@@ -100,6 +102,8 @@ class _Story:
                 await self.learn(id)
             case Finished():
                 self.finished = True
+            case Unread(is_gap=True) if not self.over:
+                self.has_gap = True
 
     def say(self, text: str) -> None:
         if text:
@@ -110,6 +114,19 @@ class _Story:
         if generation_id is not None and generation_id != self.id:
             self.id = generation_id
             await _learn(self.watch, generation_id)
+
+
+def _both(first: Reply | None, second: Reply) -> Reply:
+    """A stream's end that is told twice. What only one of them tells counts, and of two charges the greater."""
+    if first is None:
+        return second
+    return replace(
+        second,
+        id=first.id if second.id is None else second.id,
+        text=second.text or first.text,
+        tokens=max((told for told in (first.tokens, second.tokens) if told is not None), default=None),
+        balance=first.balance if second.balance is None else second.balance,
+    )
 
 
 async def _learn(watch: Watch, generation_id: int | str) -> None:
@@ -216,6 +233,7 @@ def _outcome(exchange: Exchange, story: _Story) -> Reply | Setback:
     text = "".join(story.pieces)
     end = story.ended
     if end is not None and story.failed is None:
+        exchange.has_gap = story.has_gap
         return replace(
             end,
             id=story.id if end.id is None else end.id,

@@ -156,6 +156,16 @@ class Client:
             return replace(reply, text=told.text or reply.text, url=told.url)
         return reply
 
+    async def _without_gap(self, reply: Reply) -> Reply:
+        """A stream of which an event could not be read: the generation's page may have the whole text."""
+        if reply.id is not None:
+            with contextlib.suppress(ElumentaError, TimeoutError):
+                async with asyncio.timeout(PAGE_S):
+                    told = await self.poll(reply.id)
+                if told.text and len(told.text) > len(reply.text or ""):
+                    return replace(reply, text=told.text)
+        return reply
+
     async def _send_paid(self, request: wire.Request, watch: Watch) -> Reply | Setback:
         read_s = PIECE_S if request.stream else PAID_S
         with contextlib.ExitStack() as files:
@@ -174,7 +184,9 @@ class Client:
                         hide=self._line.hide,
                         veil=self._line.veil(),
                     )
-                    return outcome if isinstance(outcome, Setback) else self._placed(outcome)
+                    if isinstance(outcome, Setback):
+                        return outcome
+                    return self._placed(await self._without_gap(outcome) if exchange.has_gap else outcome)
                 return await self._refusal(exchange, paid=True)
             finally:
                 await exchange.close()
@@ -398,4 +410,5 @@ def _more_telling(first: Rejected | None, second: Rejected, field: str) -> Rejec
 
 
 def _nothing_in(what: str) -> NoReturn:
-    raise BadReply(_("The server's answer does not hold {what}.").format(what=what), spent="no")
+    text = _("The server's answer does not hold {what}.").format(what=what)
+    raise BadReply(text, hint=_("Try again later. What answers there: %elumenta doctor"), spent="no")

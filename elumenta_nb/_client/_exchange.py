@@ -62,6 +62,7 @@ class Exchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.loss: Loss | None = None
+        self.has_gap = False  # a stream came to its end, and its text may miss a piece
         self.error: Exception | None = None  # under a loss before any answer: the doctor asks for its kind
 
     async def open(self, *, within_s: float) -> bool:

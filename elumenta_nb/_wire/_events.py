@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _fields as f
@@ -58,7 +58,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An event that cannot be read: a line beyond `MAX_LINE`, or no JSON."""
+    """An event that cannot be read: a line beyond `MAX_LINE`, or no JSON. `is_gap`: it may have been a piece of the text."""
+
+    is_gap: bool = field(default=True, compare=False)
 
 
 StreamEvent = Started | Delta | Ended | Failed | Finished | Lost
@@ -148,14 +150,17 @@ class EventStream:
             return [Finished()]
         parsed = parse_json(decode(self._hide(data) if self._hide else data))
         if not parsed.whole or not isinstance(parsed.value, Mapping):
-            return [Lost()]
+            return [Lost(is_gap=data.startswith(b"{"))]
         return self._event(parsed.value, name)
 
     def _event(self, obj: Mapping[str, Any], name: str) -> list[StreamEvent]:
         kind = f.first(obj, ("type",), f.word) or name
         identity = f.identity_of(obj, "id")
         if kind == "content_delta":
-            return self._delta(f.first(obj, _DELTA, _raw_text) or "")
+            piece = f.first(obj, _DELTA, _raw_text)
+            if piece is None and any(isinstance(obj.get(name), int | float) for name in _DELTA):
+                return [Lost()]
+            return self._delta(piece or "")
         if kind == "generation_start":
             return [Started(identity, f.first(obj, ("model", "model_slug"), f.word) or "")]
         if kind == "generation_end":

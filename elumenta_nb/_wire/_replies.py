@@ -75,15 +75,21 @@ def understood(reply: Reply) -> Reply | None:
 
 
 def _unwrapped(obj: Any) -> Mapping[str, Any] | None:
+    obj = _alone(obj)
     if not isinstance(obj, Mapping):
         return None
     if "id" in obj or "generation_id" in obj:
         return obj
     for name in _ENVELOPES:  # beside one, a `status` is that of the request
-        inner = obj.get(name)
+        inner = _alone(obj.get(name))
         if isinstance(inner, Mapping) and ("id" in inner or ("status" in inner and "status" not in obj)):
             return inner
     return obj
+
+
+def _alone(value: Any) -> Any:
+    """The only item of a list."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _answer(source: Mapping[str, Any]) -> str | None:

@@ -143,7 +143,7 @@ def test_an_answer_without_the_figure_is_no_answer(ask, body):
     ran = play(reply(body), do=ask)
 
     assert type(ran.error) is e.BadReply
-    assert ran.error.spent == "no"
+    assert (ran.error.spent, "%elumenta doctor" in ran.error.hint) == ("no", True)
 
 
 def test_profile_stats_and_one_model():

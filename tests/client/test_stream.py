@@ -159,6 +159,29 @@ def test_after_the_end_the_server_may_be_slow_to_close_and_we_do_not_wait():
     assert took < 5
 
 
+@pytest.mark.parametrize("torn", ['{"type": "content_delta", "del', '{"type": "content_delta", "delta": 5}'])
+def test_a_piece_that_cannot_be_read_is_not_missing_from_the_text(torn):
+    page = reply({"id": 18473, "status": "completed", "result_text": "Hello you", "tokens_spent": 3})
+    ran = play(events(START, ONE, torn, TWO, END, "[DONE]"), page, call=STREAM)
+
+    assert (ran.value.text, ran.value.tokens, ran.error) == ("Hello you", 3, None)
+    assert ran.server.paths == ["POST /generate/stream", "GET /generate/18473"]
+
+
+@pytest.mark.parametrize("page", [DROP, reply({"error": "not_found"}, status=404), reply({"id": 18473})])
+def test_a_page_that_does_not_know_the_missing_piece_costs_nothing_of_the_text(page):
+    ran = play(events(START, ONE, '{"type": ', TWO, END, "[DONE]"), page, page, page, page, call=STREAM)
+
+    assert (ran.value.text, ran.value.tokens, ran.error) == ("Hello", 3, None)
+
+
+@pytest.mark.parametrize("again", [{"tokens_spent": 0}, {"tokens_spent": None}, {"tokens_used": 3, "id": None}])
+def test_an_end_that_is_told_twice_takes_no_charge_back(again):
+    ran = play(events(START, ONE, TWO, END_B, {**END, "tokens_spent": None, **again}, "[DONE]"), call=STREAM)
+
+    assert (ran.value.text, ran.value.tokens, ran.value.balance, ran.value.id) == ("Hello", 3, 297, 18473)
+
+
 class _Open:
     """A writer that is not closed."""
 

@@ -73,7 +73,9 @@ def test_while_a_file_is_fetched(kernel, server):
     server.fault("slow", path="*storage*", seconds=20, before=True)
     text = check(stop(kernel, server, "%%elumenta image photon-flash --fresh\na boat", reached="storage"))
 
-    assert "%elumenta recover" in text or "%elumenta show" in text
+    assert "may still be charged" not in text  # it is paid already
+    number = text.rsplit("It was complete already: %elumenta show ", 1)[1].split()[0]
+    assert "photon-flash" in kernel.run(f"%elumenta show {number}").of("execute_result")[0]["data"]["text/plain"]
 
 
 def test_while_connecting(kernel, server):

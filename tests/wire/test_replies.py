@@ -172,6 +172,11 @@ def test_the_reason_of_a_failure_is_one_line_without_what_a_terminal_acts_on():
     assert len(read_reply({"status": "failed", "error": {"message": "x\n" * 9000}}).error) == 400
 
 
+def test_a_reply_that_is_the_only_item_of_a_list_is_found():
+    only = [{"id": 4, "status": "completed", "content": "x"}]
+    assert [read_reply(told).id for told in (only, {"data": only}, only * 2)] == [4, 4, None]
+
+
 def test_a_reply_in_an_envelope_is_found():
     assert read_reply({"data": {"id": 4, "status": "completed"}}).id == 4
 
