@@ -109,6 +109,8 @@ class Param:
             name=self.flags[0], value=shown, takes=self.takes()
         )
         near = closest(str(value), [str(choice) for choice in self.choices])
+        if self.type == "float" and re.fullmatch(r"-?\d+,\d+", str(value)):
+            near = str(value).replace(",", ".")
         hint = _("Did you mean --{name} {value}?").format(name=self.flags[0], value=near) if near else ""
         return BadParam(message, hint=hint)
 

@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     name = words.pop(0) if words else "help"
+    if name == "help" and words and not words[0].startswith("-"):
+        name, words = words[0], ["-h"]
     if name in ("-h", "--help", "help"):
         print(_page())
         return DONE
@@ -162,7 +164,7 @@ def _verb(name: str, words: list[str]) -> int:
             _("There is no command {name!r}.").format(name=name),
             hint=_("Did you mean {name}?").format(name=near) if near else "elumenta-nb help",
         )
-    if name == "price" and words and words[0].endswith(".ipynb"):
+    if name == "price" and any(word.endswith(".ipynb") and not word.startswith("-") for word in words):
         return _price_of_file(words)
     line = parse([name, *words], verbs=VERBS, lookup=_unknown)
     if line["help"]:
@@ -214,6 +216,7 @@ def _price_of_file(words: list[str]) -> int:
     options = (
         Option(flags=("max-price", "max"), takes="N", read=whole(0), help=""),
         Option(flags=("allow-unpriced",), help=""),
+        Option(flags=("notebook",), help=""),  # as the magic says it: the file that follows is one
     )
     line = _read("price", options, words, most=1)
     if line["help"]:

@@ -33,7 +33,6 @@ __all__ = ["HELP", "OPTIONS", "USAGE", "run"]
 SOME_FAILED: Final = 1
 INTERRUPTED: Final = 130
 FORMATS: Final = (".csv", ".parquet", ".jsonl")
-OURS: Final = ("tokens", "status", "error", "call_id")
 _BOM: Final = "utf-8-sig"  # what spreadsheets write before their CSV
 
 

@@ -1,7 +1,8 @@
 """Settings: argument > environment > project file / user file > default, and where each one came from.
 
 A project file travels with other people's repositories, so it may only choose what cannot hurt: never where the key
-goes, where the ledger is, or a higher price without a question. Nothing is read at import.
+goes, where the ledger is, calls that are charged where the user chose the sandbox, what is stored bought again, or a
+higher price without a question. Nothing is read at import.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = ["BASE_URL", "Settings", "changed", "load", "user_name"]
 
 BASE_URL: Final = "https://elumenta.ru/api/v2"  # en/quickstart
 Mode = Literal["live", "sandbox", "only"]
+_REUSE: Final = ("off", "media", "all", "only")  # each buys less than the one before
 _FORMS: Final = ("params", "flat")
 
 
@@ -168,8 +170,8 @@ def load(
         offer(name, value, _SPECS[name].env)
     home = values.setdefault("home", _default_home())
     for name, value, source in _from_files(home, cwd or Path.cwd()):
-        stricter = name != "confirm_above" or not source.endswith("pyproject.toml") or _is_stricter(value, home)
-        offer(name, value if stricter else None, source)
+        is_allowed = not source.endswith("pyproject.toml") or _is_stricter(name, value, home)
+        offer(name, value if is_allowed else None, source)
     if "api_key" not in values:
         _offer_stored_key(home, offer)
     return Settings(**values, sources=sources)
@@ -237,9 +239,18 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(_("{path} cannot be read: {why}").format(path=path, why=error)) from None
 
 
-def _is_stricter(value: Any, home: Path) -> bool:
-    """A project may ask for consent earlier than the user does, never later."""
-    own = _read_toml(home / "config.toml").get("confirm_above", Settings.__dataclass_fields__["confirm_above"].default)
+def _is_stricter(name: str, value: Any, home: Path) -> bool:
+    """Whether a project may say so: consent asked for earlier than the user wants it, the sandbox, no less reuse.
+
+    What cannot be read may pass: it is refused by its name.
+    """
+    own = _read_toml(home / "config.toml").get(name, Settings.__dataclass_fields__[name].default)
+    if name == "mode":
+        return bool(value != "live")
+    if name == "reuse":
+        return value not in _REUSE or _REUSE.index(value) >= _REUSE.index(own if own in _REUSE else "all")
+    if name != "confirm_above":
+        return True
     try:
         most = _whole(own)
     except ConfigError:  # told when the user's own file is read

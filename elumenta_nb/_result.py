@@ -283,14 +283,17 @@ def code_of(text: str) -> str:
 
 def parse_json(text: str) -> Any:
     """The JSON value of an answer, its fence stripped. Raises `ValueError` where it is none."""
-    for candidate in (text.strip(), code_of(text).strip()):
-        try:
-            return json.loads(candidate, parse_constant=_no_constant)
-        except RecursionError:
-            raise ValueError(_("nested too deeply")) from None
-        except ValueError:
-            continue
-    raise ValueError("not JSON")
+    try:
+        return _decoded(text.strip())
+    except ValueError:
+        return _decoded(code_of(text).strip())
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError(_("nested too deeply")) from None
 
 
 def _no_constant(name: str) -> Any:

@@ -90,13 +90,10 @@ class Session(Mapping):
         return self._services.client.limits if self._services else Limits()
 
     def api(self) -> str | None:
-        """Whose rows of the ledger count now: ``"sandbox"``, the API's origin, or ``None`` for all live ones."""
-        try:
-            where = self._settings.where()
-        except NoKey:
-            return None
-        if where == "sandbox":
-            return "sandbox"
+        """Whose rows of the ledger count now: ``"sandbox"`` while it is in use, else ``None`` for all live ones."""
+        with contextlib.suppress(NoKey):
+            if self._settings.where() == "sandbox":
+                return "sandbox"
         return None
 
     def open_entries(self, call_id: int | None = None, *, everyone: bool = False) -> list[Entry]:

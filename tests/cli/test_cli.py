@@ -32,6 +32,26 @@ def test_every_command_has_a_page(capsys, name):
     assert f"elumenta-nb {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["demo", "price", "spend"])
+def test_help_of_a_command_is_its_page(capsys, name):
+    assert main([name, "-h"]) == 0
+    page = capsys.readouterr().out
+    assert main(["help", name]) == 0
+    assert capsys.readouterr().out == page
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--max-price", "1", "one.ipynb"], ["one.ipynb", "--max-price=1"], ["--notebook", "one.ipynb", "--max", "1"]],
+)
+def test_the_limit_of_a_notebook_may_stand_anywhere(capsys, sandbox, words):
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "source": "%%elumenta text gpt-5\nhello"}
+    Path("one.ipynb").write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}))
+
+    assert main(["price", *words]) == 1
+    assert "Run All costs 2 tokens" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("words", [["price", "-h"], ["price", "any.ipynb", "-h"]])
 def test_the_page_of_price_has_both_its_forms(words, capsys):
     assert main(words) == 0
@@ -50,6 +70,9 @@ def test_the_page_of_price_has_both_its_forms(words, capsys):
         (["spend", "--by", "moon"], "one of cell"),
         (["sandbox", "--prt", "1"], "--port"),
         (["price", "dall-e-4"], "dall-e-3"),
+        (["price", "gpt-5", "one.ipynb"], "one.ipynb"),
+        (["price", "gpt-5", "—count", "2"], "Did you mean --count?"),
+        (["help", "prise"], "Did you mean price?"),
     ],
 )
 def test_a_wrong_command_line_is_status_2_and_says_what_is_wrong(capsys, sandbox, words, part):

@@ -251,10 +251,22 @@ def test_value_of_json_is_parsed_where_it_can_be(tmp_path, text, value):
     assert result(tmp_path, text=text, shape="json").value == value
 
 
-def test_json_that_is_none_raises_for_those_who_ask():
-    for text in ("", "x", "[" * 100_000, "{'a': 1}"):
-        with pytest.raises(ValueError, match=r"JSON|deeply"):
-            parse_json(text)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "line 1 column 1"),
+        ("x", "line 1 column 1"),
+        ('{"a": 1,\n}', "line 2 column 1"),
+        ('```json\n{"a": 1\n"b": 2}\n```', "line 2 column 1"),
+        ("{'a': 1}", "double quotes"),
+        ('{"a": NaN}', "NaN is not JSON"),
+        ("[" * 100_000, "deeply"),
+    ],
+    ids=range(7),
+)
+def test_json_that_is_none_says_where_it_ends_to_be(text, why):
+    with pytest.raises(ValueError, match=why):
+        parse_json(text)
 
 
 @pytest.mark.parametrize(

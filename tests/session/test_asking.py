@@ -56,6 +56,13 @@ BAD = {
     "local picture": ({"model": "upscale", "image_url": __file__}, el.BadParam, "public URL"),
     "no picture": ({"model": "upscale"}, el.BadParam, ""),
     "no recording": ({"model": "whisper"}, el.BadParam, ""),
+    "a picture in base64": (
+        {"model": "upscale", "input": "data:image/png;base64," + "A" * 5000},
+        el.BadParam,
+        "public URL",
+    ),
+    "a recording in base64": ({"model": "whisper", "input": "A" * 5000}, el.BadParam, ""),
+    "decimal comma": ({"model": "gpt-5", "prompt": "x", "temperature": "0,5"}, el.BadParam, "--temperature 0.5"),
     "no such recording": ({"model": "whisper", "input": "nowhere.mp3"}, el.BadParam, ""),
     "wrong recording": ({"model": "whisper", "input": __file__}, el.BadParam, "mp3"),
     "recording by URL": ({"model": "whisper", "input": "https://example.com/a.mp3"}, el.BadParam, "Download"),

@@ -52,6 +52,38 @@ def test_somebody_elses_project_file_cannot_send_the_key_elsewhere(tmp_path, lin
         load({}, environ={"ELUMENTA_HOME": str(tmp_path / "home")}, cwd=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("own", "asked", "got"),
+    [
+        ('mode = "sandbox"', 'mode = "live"', "sandbox"),
+        ("", 'mode = "live"', None),
+        ("", 'mode = "sandbox"', "sandbox"),
+        ('reuse = "only"', 'reuse = "all"', "only"),
+        ('reuse = "only"', 'reuse = "off"', "only"),
+        ("", 'reuse = "off"', None),
+        ("", 'reuse = "media"', None),
+        ('reuse = "off"', 'reuse = "media"', "media"),
+        ("", 'reuse = "only"', "only"),
+    ],
+)
+def test_a_project_may_not_have_charged_what_its_user_would_not(tmp_path, own, asked, got):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "config.toml").write_text(own)
+    (tmp_path / "pyproject.toml").write_text(f"[tool.elumenta]\n{asked}\n")
+
+    settings = load({}, environ={"ELUMENTA_HOME": str(tmp_path / "home")}, cwd=tmp_path)
+
+    assert getattr(settings, asked.split()[0]) == got
+
+
+@pytest.mark.parametrize("line", ['reuse = "always"', 'reuse = ["off"]', 'mode = "dry"', "mode = 5"])
+def test_what_a_project_says_wrong_is_named(tmp_path, line):
+    (tmp_path / "pyproject.toml").write_text(f"[tool.elumenta]\n{line}\n")
+
+    with pytest.raises(el.ConfigError, match=r"pyproject\.toml: .* is not one of"):
+        load({}, environ={"ELUMENTA_HOME": str(tmp_path / "home")}, cwd=tmp_path)
+
+
 @pytest.mark.parametrize(("asked", "got"), [(0, 100), (500, 100), (20, 20)])
 def test_a_project_may_ask_for_consent_earlier_but_never_later(tmp_path, asked, got):
     (tmp_path / "pyproject.toml").write_text(f"[tool.elumenta]\nconfirm_above = {asked}\n")
