@@ -27,7 +27,7 @@ __all__ = ["EARLY_S", "SLACK_S", "WINDOW_S", "Generations", "Request", "astray",
 
 SLACK_S: Final = 5.0  # server timestamps have whole seconds, and so has the Date header that tells its clock
 WINDOW_S: Final = 900.0  # a generation made later than this after the intent is another one
-EARLY_S: Final = 120.0  # a clock that is read from other calls: each of them took its time until it was made
+EARLY_S: Final = 120.0  # how far a clock that is read from other calls, which took their time, or was set, may be off
 ZONES_S: Final = 14 * 3600.0  # the furthest that local time is from UTC
 _BEGINNING: Final = 20  # characters by which a prompt that was cut is recognised
 _CUTS: Final = frozenset(
@@ -203,17 +203,19 @@ def candidates(order: Order, listed: Generations, moments: Sequence[float]) -> l
 def astray(order: Order, listed: Generations, moments: Sequence[float], *, is_clock_known: bool) -> list[Reply]:
     """Generations that a person should look at before the order is given up: nothing here is proof enough to adopt one.
 
-    Those of its very prompt at another time, where nothing shows the clock of the history; those of its time whose
-    prompt may be its own, cut without a sign.
+    Those of its very prompt at another time, where nothing shows the clock of the history, or a moment too early, for
+    the clock here may have been set since; those of its time whose prompt may be its own, cut without a sign.
     """
     if not order.prompt_chars:
         return []
     found = [item for item in listed.cut_from(order, moments) if _may_be_cut(item.prompt or "", order)]
-    if not is_clock_known:
-        for item in listed.of_other_times(order):
-            made = item.created_at.timestamp() if item.created_at else order.began_at
-            if not _is_then(item, moments) and abs(made - order.began_at) <= ZONES_S + WINDOW_S:
-                found.append(item)
+    for item in listed.of_other_times(order):
+        if item.created_at is None or _is_then(item, moments):
+            continue
+        made = item.created_at.timestamp()
+        is_just_before = any(began - EARLY_S <= made < began for began in moments)
+        if is_just_before or (not is_clock_known and abs(made - order.began_at) <= ZONES_S + WINDOW_S):
+            found.append(item)
     return [item for item in found if _is_alike(item, order)]
 
 

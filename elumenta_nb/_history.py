@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ._alike import SLACK_S, Generations
+from ._alike import SLACK_S, WINDOW_S, Generations
 from ._errors import NotFound
 from ._values import History
 
@@ -93,7 +93,7 @@ class Listing:
                 if page == 1:
                     raise
                 history = History(page=page)  # a page after the last
-            if reading.take(history, since + services.client.skew_s - SLACK_S):
+            if reading.take(history, since + services.client.skew_s - WINDOW_S):  # its clock may be behind
                 break
         return cls(Generations(reading.found.values()), reading.whole)
 

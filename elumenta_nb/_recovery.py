@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from ._alike import EARLY_S, WINDOW_S, Request, astray, candidates, told_apart
+from ._alike import EARLY_S, SLACK_S, WINDOW_S, Request, astray, candidates, told_apart
 from ._errors import BadParam, ElumentaError, NotFound, OutcomeUnknown
 from ._history import Listing
 from ._language import gettext as _
@@ -253,7 +253,8 @@ async def _adopt(services: Services, order: Order) -> Reply | None:
     if ours >= len(free):
         maybe = _free(services, account, astray(order, listing.made, moments, is_clock_known=ahead_s is not None))
         order.astray = tuple(item.id for item in maybe if item.id is not None)
-        order.missing = listing.whole and not order.astray and (ahead_s or 0.0) > -WINDOW_S  # else read too little
+        is_read = ahead_s is None or ahead_s - services.client.skew_s >= EARLY_S - WINDOW_S  # back to the earliest
+        order.missing = listing.whole and not order.astray and is_read
         return None
     reply = free[ours]
     assert reply.id is not None
@@ -284,7 +285,7 @@ def _ahead(services: Services, order: Order, listing: Listing, account: str) -> 
 def _moments(services: Services, order: Order, ahead_s: float | None) -> tuple[float, ...]:
     """When the order began by the history's clock: as the server's answers tell the time, and as its history does."""
     told = order.began_at + services.client.skew_s
-    if ahead_s is None or abs(ahead_s - services.client.skew_s) <= WINDOW_S:
+    if ahead_s is None or -SLACK_S <= ahead_s - services.client.skew_s <= WINDOW_S:  # a call takes its time
         return (told,)
     return (told, order.began_at + ahead_s - EARLY_S)
 

@@ -11,6 +11,7 @@ from strange_api import Heard, StrangeApi, Told
 from worlds import Later, QuickSession
 
 import elumenta_nb as el
+from elumenta_nb._ledger import Ledger
 from elumenta_nb._values import Ask, Origin
 
 KEY = "nb_live_0123456789abcdef"
@@ -25,7 +26,7 @@ class Shop:
         self.made: list[dict[str, Any]] = []
         self.ahead_s = 0.0
         self.tell = lambda prompt: prompt
-        self.is_lost = False
+        self.is_lost = self.is_hidden = False
         self.ends: dict[str, Any] = {}
 
     def make(self, prompt: str, **more: Any) -> dict[str, Any]:
@@ -47,7 +48,8 @@ class Shop:
             item = self.make(heard.json["prompt"])
             return Told(b"") if self.is_lost else Told({**item, **self.ends})
         if heard.path == "/user/history":
-            return Told({"items": self.made, "total": len(self.made)})
+            made = [] if self.is_hidden else self.made
+            return Told({"items": made, "total": len(made)})
         if heard.path.startswith("/generate/"):
             found = [item for item in self.made if str(item["id"]) == heard.path.rsplit("/", 1)[1]]
             return Told(found[0]) if found else Told({"error": "not_found", "message": "no"}, 404)
@@ -67,7 +69,7 @@ def shop():
 def kernel_of(shop, tmp_path):
     """`kernel_of(kind)` is a kernel of the same person, now or an hour later, when every grace is over."""
     with StrangeApi(shop) as api:
-        kernels = {kind: kind(api_key=KEY, base_url=api.url, home=tmp_path) for kind in (QuickSession, Later)}
+        kernels = {kind: kind(api_key=KEY, base_url=api.url, home=tmp_path) for kind in (QuickSession, Later, Fast)}
         yield kernels.__getitem__
         for kernel in kernels.values():
             kernel.close()
@@ -99,8 +101,8 @@ def booked(session: Any) -> int:
     return int(session.spend(columns="all")["tokens"].sum())
 
 
-@pytest.mark.parametrize("ahead_s", [3 * HOUR, 5.5 * HOUR, -5 * HOUR, -37 * 60.0])
-def test_a_clock_that_is_hours_off_is_read_from_calls_that_are_known(now, shop, ahead_s):
+@pytest.mark.parametrize("ahead_s", [3 * HOUR, 5.5 * HOUR, -5 * HOUR, -37 * 60.0, -600.0, -60.0, -8.0])
+def test_a_clock_that_is_off_is_read_from_calls_that_are_known(now, shop, ahead_s):
     shop.ahead_s = ahead_s
     buy(now, "another one")
     shop.is_lost = True
@@ -137,6 +139,29 @@ def test_where_calls_show_that_the_clock_is_right_the_same_prompt_of_earlier_is_
 
     assert "101" not in error.hint
     assert later.jobs().empty
+
+
+class Fast(QuickSession):
+    """A kernel on a machine whose clock is a minute ahead, until somebody sets it right."""
+
+    def ledger(self) -> Ledger:
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = Ledger(self._settings.ledger(), clock=lambda: time.time() + 60)
+            return self._ledger
+
+
+def test_what_was_made_a_minute_before_its_call_began_is_for_a_person_to_choose(now, later, kernel_of, shop):
+    buy(now, "another one")
+    shop.is_hidden = True
+    error = lose(kernel_of(Fast), shop, "a quiet harbour")
+    shop.is_hidden = False
+    later.reconcile()
+
+    assert list(later.jobs()["held"]) == [2], "it is not given up"
+    (result,) = later.resume(error.call_id, generation=102)
+    assert result.text == "Hello"
+    assert booked(now) == shop.charged == 4
 
 
 @pytest.mark.parametrize("cut", [50, 64, 100])
