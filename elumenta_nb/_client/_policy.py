@@ -136,7 +136,7 @@ def judge(status: int, said: ServerSaid, *, paid: bool, now: float, location: st
         "status": status,
         "code": said.code,
         "details": said.details,
-        "hint": row.hint() if row is not _OPEN or paid else "",
+        "hint": row.hint() if row is not _OPEN or paid else _("Try again later. What answers there: %elumenta doctor"),
     }
     message = _sentence(row, status, said)
     if status == 429:
