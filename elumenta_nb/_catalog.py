@@ -30,6 +30,7 @@ ParamType = Literal["str", "int", "float", "bool", "size", "ratio", "input", "up
 
 _SHAPES = {"size": re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}"), "ratio": re.compile(r"[1-9]\d?:[1-9]\d?")}
 _EXAMPLES = {"size": "1024x1024", "ratio": "16:9"}
+_SAID_ELSEWHERE = {"model", "prompt", "messages", "stream"}  # fields of the request beside its parameters
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -312,6 +313,9 @@ class Catalog:
         unchecked where the table does not know the name. `served` are models the server told.
         Raises `UnknownModel` or `BadParam`, each with the closest match.
         """
+        if misplaced := _SAID_ELSEWHERE & {name.replace("-", "_") for name in (*params, *(extra or {}))}:
+            name = min(misplaced)  # a server that takes it from here would charge another call than was priced
+            raise BadParam(_("{name} is a part of the request itself, not a parameter.").format(name=name))
         row, found, chosen = self._model(category, model, served)
         own = self.params_of(row, found)
         checked: dict[str, Any] = {}

@@ -64,7 +64,7 @@ def _address(param: Param, value: Any, _category: Category) -> Input:
     if url is None and not isinstance(value, str | os.PathLike):
         raise BadParam(_("--{name} takes a URL or a Result.").format(name=param.flags[0]))
     if url is None:
-        url = str(value)
+        url = str(value).strip()
     if urlsplit(url).scheme in ("http", "https"):
         path = getattr(value, "path", None)  # a Result: known by its content, wherever it is served from today
         digest = _digest(path) if path is not None and Path(path).is_file() else ""

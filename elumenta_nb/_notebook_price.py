@@ -17,7 +17,7 @@ from ._catalog import catalog, closest
 from ._earlier import is_awaited, may_reuse, not_home
 from ._errors import ElumentaError, InvalidCall, PlanRequired, Rejected, UnknownModel
 from ._inputs import is_file
-from ._language import gettext as _, ngettext
+from ._language import day, gettext as _, ngettext
 from ._ledger import Where
 from ._notebook_cells import is_in_sandbox, read_notebook
 from ._notebook_report import (
@@ -72,7 +72,8 @@ def price_of_notebook(
     if namespace is not None:
         notes.append(_("Templates were filled with the variables of this kernel, as they are now."))
     saved = datetime.fromtimestamp(path.stat().st_mtime, UTC).astimezone()
-    notes.append(_("As saved at {time}.").format(time=f"{saved:%H:%M}"))
+    today = saved.date() == datetime.now(saved.tzinfo).date()
+    notes.append(_("As saved at {time}.").format(time=f"{saved:%H:%M}" if today else f"{saved:%H:%M}, {day(saved)}"))
     own: Session | None = None
     if is_in_sandbox(cells, verbs) and session.settings.mode != "sandbox" and session.settings.reuse != "only":
         session = own = type(session)(mode="sandbox", **_kept(session))
@@ -90,9 +91,8 @@ def price_of_notebook(
 
 
 def _kept(session: Session) -> dict[str, Any]:
-    settings = session.settings
-    wanted = {"home": settings.home, "media_dir": settings.media_dir, "confirm_above": settings.confirm_above}
-    return {name: value for name, value in wanted.items() if value is not None}
+    found = {name: getattr(session.settings, name) for name in ("home", "media_dir", "reuse", "confirm_above")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(slots=True)

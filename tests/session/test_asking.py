@@ -62,6 +62,8 @@ BAD = {
         "public URL",
     ),
     "a recording in base64": ({"model": "whisper", "input": "A" * 5000}, el.BadParam, ""),
+    "another model inside": ({"model": "gpt-5", "prompt": "x", "params": {"model": "gpt-5.2-pro"}}, el.BadParam, ""),
+    "another prompt inside": ({"model": "gpt-5", "prompt": "x", "params": {"prompt": "y"}}, el.BadParam, ""),
     "decimal comma": ({"model": "gpt-5", "prompt": "x", "temperature": "0,5"}, el.BadParam, "--temperature 0.5"),
     "no such recording": ({"model": "whisper", "input": "nowhere.mp3"}, el.BadParam, ""),
     "wrong recording": ({"model": "whisper", "input": __file__}, el.BadParam, "mp3"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -364,6 +366,25 @@ def test_a_notebook_that_turns_the_sandbox_on_is_priced_there(tmp_path):
     assert (price.low, price.high, price.balance) == (5, 5, 1500)
     assert str(price).startswith("SANDBOX")
     assert session.settings.mode is None
+
+
+def test_the_settings_of_the_user_hold_in_the_notebook_s_own_sandbox_too(tmp_path):
+    rehearsed = Session(home=tmp_path / "home", mode="sandbox")
+    run(rehearsed, "c1", model="gpt-5", prompt="hello")
+    rehearsed.close()
+    cells = ("%elumenta sandbox on", "%%elumenta text gpt-5\nhello")
+
+    found = [priced(Session(home=tmp_path / "home", reuse=reuse), *cells).rows[0].status for reuse in (None, "off")]
+    assert found == ["stored", "to buy"]
+
+
+def test_a_file_of_another_day_says_its_day(session):
+    path = saved("%%elumenta text gpt-5\nhello")
+    assert re.search(r"As saved at \d\d:\d\d\.$", str(price_of_notebook(session, path, verbs=VERBS)))
+    noon = datetime(2026, 3, 7, 12).timestamp()
+    os.utime(path, (noon, noon))
+
+    assert "As saved at 12:00, 7 Mar." in str(price_of_notebook(session, path, verbs=VERBS))
 
 
 @pytest.mark.parametrize(
