@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
@@ -60,6 +60,7 @@ class Kernel:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
+        self.updates: dict[str, str] = {}  # what each changing place shows now, whichever cell the change came with
         env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         env |= {
             "ELUMENTA_HOME": str(folder / "home"),
@@ -91,10 +92,7 @@ class Kernel:
         message = self.client.session.msg("execute_request", content, metadata={"cellId": cell_id} if cell_id else {})
         self.client.shell_channel.send(message)
         while time.monotonic() - began < timeout:
-            try:
-                told = self.client.get_iopub_msg(timeout=0.02)
-            except Empty:
-                told = None
+            told = self._heard(0.02)
             if told is not None and told["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 kind, what = told["msg_type"], told["content"]
                 if kind == "status" and what["execution_state"] == "idle":
@@ -112,6 +110,28 @@ class Kernel:
                 ran.reply = reply["content"]
                 ran.status = ran.reply["status"]
                 return ran
+
+    def _heard(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next message of whatever cell; ``None`` where there is none so long."""
+        try:
+            told: dict[str, Any] = self.client.get_iopub_msg(timeout=timeout_s)
+        except Empty:
+            return None
+        if told["msg_type"] == "update_display_data":
+            what = told["content"]
+            self.updates[what["transient"]["display_id"]] = what["data"]["text/plain"]
+        return told
+
+    def places(
+        self, slots: Collection[str], enough: Callable[[dict[str, str]], object], *, timeout_s: float = 30
+    ) -> dict[str, str]:
+        """What those of these places show that have changed, once that is `enough`; in the end as it is."""
+        ends = time.monotonic() + timeout_s
+        while True:
+            now = {slot: self.updates[slot] for slot in slots if slot in self.updates}
+            if enough(now) or time.monotonic() > ends:
+                return now
+            self._heard(0.1)
 
     def close(self) -> None:
         self.client.stop_channels()

@@ -1,8 +1,6 @@
 """Cells in a real kernel: what is left of them, how they fail, what completes."""
 
 import re
-import time
-from queue import Empty
 
 import pytest
 
@@ -151,17 +149,8 @@ def test_completion_of_words_options_and_values(kernel, code, some):
     assert some in kernel.client.get_shell_msg(timeout=10)["content"]["matches"]
 
 
-def heard_later(kernel, ran, *, seconds=0.5):
-    """What the changing places show in the end: updates that came with this cell, and those that come without one."""
-    updates = ran.of("update_display_data")
-    ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
-        try:
-            message = kernel.client.get_iopub_msg(timeout=left)
-        except Empty:
-            break
-        updates += [message["content"]] if message["msg_type"] == "update_display_data" else []
-    return {content["transient"]["display_id"]: content["data"]["text/plain"] for content in updates}
+def places_of(ran):
+    return [content["transient"]["display_id"] for content in ran.of("display_data")]
 
 
 def test_a_background_call_changes_its_own_output(kernel):
@@ -173,29 +162,30 @@ def test_a_background_call_changes_its_own_output(kernel):
     told = kernel.run("later.result().tokens")
 
     assert told.outputs == [("execute_result", "2")]
-    slots = {content["transient"]["display_id"] for content in ran.of("display_data")}
-    now = heard_later(kernel, told)
-    assert set(now) == slots
-    assert not any("in the background since" in text for text in now.values())
+    slots = places_of(ran)
+    now = kernel.places(slots, lambda now: len(now) == 2 and "in the background since" not in str(now))
+    assert list(now) == slots
+    assert "in the background since" not in str(now)
 
 
 def test_a_background_call_moves_its_line_while_it_runs(kernel, server):
     server.fault("pending", path="/generate", method="POST", seconds=4)
     ran = kernel.run("%%elumenta video luma-ray2-flash --fresh -b -o film\nwaves", cell_id="c8m")
     moved = kernel.run("film", cell_id="c8n")
-    place = ran.of("display_data")[0]["transient"]["display_id"]
+    place = places_of(ran)[0]
+    seconds = re.compile(r"(?<![\d.])[1-9](\.0)? s of about 20–35 s")
 
     assert "in the background since" in moved.outputs[0][1]  # the same call, where it is the value of another cell
-    now = heard_later(kernel, moved, seconds=1.8)
-    assert re.search(r"[1-3](\.0)? s of about 20–35 s", now[place])
+    now = kernel.places([place], lambda now: seconds.search(now.get(place, "")))
+    assert seconds.search(now[place])
     kernel.run("film.result()")
 
 
 def test_all_results_of_a_background_call_are_shown(kernel):
     ran = kernel.run("%%elumenta image photon-flash --count 3 --fresh -b -o ships\nships", cell_id="c8o")
-    told = kernel.run("len(ships.result())")
-    slots = [content["transient"]["display_id"] for content in ran.of("display_data")]
-    now = heard_later(kernel, told)
+    kernel.run("len(ships.result())")
+    slots = places_of(ran)
+    now = kernel.places(slots, lambda now: len(now) == 4 and now[slots[-1]].startswith("photon-flash × 3 · 3 tokens"))
 
     assert len(slots) == 4
     assert ["photon-flash" in now[slot] for slot in slots] == [True] * 4
@@ -204,7 +194,7 @@ def test_all_results_of_a_background_call_are_shown(kernel):
 
 def test_a_background_call_that_is_refused_says_what_to_do(kernel):
     ran = kernel.run("%%elumenta video veo-3.1 -b -o dear\na film", cell_id="c8p")
-    said = "\n".join(heard_later(kernel, ran, seconds=1.5).values())
+    said = "\n".join(kernel.places(places_of(ran), lambda now: len(now) == 2).values())
 
     assert len(ran.outputs) == 2
     assert said.count("ConfirmPrice") == 1
@@ -221,7 +211,8 @@ def test_a_quiet_background_call_shows_nothing_until_it_is_asked_for(kernel):
     assert "gpt-5 · 2 tokens" in shown.outputs[-1][1]
 
 
-def test_a_background_call_of_python_shows_itself_as_a_value_and_is_never_left_running(kernel):
+def test_a_background_call_of_python_shows_itself_as_a_value_and_is_never_left_running(kernel, server):
+    server.fault("slow", path="/generate*", method="POST", seconds=3)
     kernel.run("import elumenta_nb as el")
     ran = kernel.run('el.submit("gpt-5", "in Python")')  # no cell id: what is shown first is what is kept
 
@@ -237,7 +228,7 @@ def test_several_results_are_shown_above_one_receipt(kernel):
 
 
 def test_a_job_shows_a_line_that_is_gone_afterwards(kernel, server):
-    server.fault("pending", path="/generate", method="POST", seconds=1)
+    server.fault("pending", path="/generate", method="POST", seconds=2)
     ran = kernel.run("%%elumenta video luma-ray2-flash --fresh\nwaves", cell_id="c10")
     live = [content["data"]["text/plain"] for content in ran.of("display_data") if content["transient"]]
 
@@ -247,7 +238,7 @@ def test_a_job_shows_a_line_that_is_gone_afterwards(kernel, server):
 
 
 def test_where_a_cell_prints_too_nothing_of_it_is_cleared(kernel, server):
-    server.fault("pending", path="/generate", method="POST", seconds=1)
+    server.fault("pending", path="/generate", method="POST", seconds=2)
     ran = kernel.run('print("mine")\nx = %elumenta video luma-ray2-flash --fresh "waves"', cell_id="c11")
     (slot, live), (below, receipt) = displays(ran)
     final = [content["data"] for content in ran.of("update_display_data") if content["transient"]["display_id"] == slot]
@@ -302,10 +293,8 @@ def displays(ran):
     return [(transient.get("display_id", ""), data["text/plain"]) for transient, data in shown]
 
 
-def test_calls_of_a_loop_share_the_place_of_their_progress_and_leave_one_receipt_under_the_value(
-    kernel, server
-):
-    server.fault("slow", path="/generate", method="POST", times=3, seconds=0.6)
+def test_calls_of_a_loop_share_the_place_of_their_progress_and_leave_one_receipt_under_the_value(kernel, server):
+    server.fault("slow", path="/generate", method="POST", times=3, seconds=1.5)
     ran = kernel.run(LOOP + "'the value'", cell_id="loop1")
     (slot, first), last = displays(ran)
     updates = [
@@ -325,7 +314,7 @@ def test_calls_of_a_loop_share_the_place_of_their_progress_and_leave_one_receipt
 
 
 def test_a_cell_that_clears_its_output_on_the_way_still_says_what_it_cost(kernel, server):
-    server.fault("slow", path="/generate", method="POST", times=3, seconds=0.6)
+    server.fault("slow", path="/generate", method="POST", times=3, seconds=1.5)
     ran = kernel.run(LOOP + "    clear_output()", cell_id="loop2")
 
     assert displays(ran)[-1][1].startswith("gpt-5 × 3 · 6 tokens")
