@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 import time
+from concurrent.futures import CancelledError
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -66,12 +67,22 @@ class Handle(Generic[T]):
         self.is_told = False  # whether its receipt was shown, or has its place
 
     def result(self, timeout: float | None = None) -> T:
-        """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
+        """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on).
+
+        Where it was stopped, `CancelledError` says so in a few lines.
+        """
+        try:
+            return self._result(timeout)
+        except CancelledError:
+            charged = _("What was accepted is still charged: %elumenta recover")
+            raise _short(CancelledError, _("Stopped waiting."), charged) from None
+
+    def _result(self, timeout: float | None) -> T:
         ends = None if timeout is None else time.monotonic() + timeout
         while not self._future.done():
             left = TICK_S if ends is None else min(TICK_S, ends - time.monotonic())
             if left <= 0:
-                raise TimeoutError(_("There is no result yet. The call goes on in the background."))
+                raise _short(TimeoutError, _("There is no result yet. The call goes on in the background."))
             try:
                 return self._future.result(left)
             except TimeoutError:
@@ -160,6 +171,14 @@ class Handle(Generic[T]):
     def __repr__(self) -> str:
         state = "done" if self.done() else "running"
         return f"<Handle {state}>"
+
+
+def _short(kind: type[Exception], *lines: str) -> Exception:
+    """An error that is shown in these lines: IPython asks the exception itself."""
+    error = kind(" ".join(lines))
+    shown = [f"\x1b[31m{kind.__name__}\x1b[0m: {lines[0]}", *lines[1:]]
+    error._render_traceback_ = lambda: shown  # type: ignore[attr-defined]  # an attribute of this one exception
+    return error
 
 
 class Runtime:

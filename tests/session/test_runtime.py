@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import CancelledError
 
 import pytest
 from anyio import CancelScope
@@ -84,8 +85,9 @@ def test_a_handle_waits_stops_and_can_be_awaited(runtime):
         return 42
 
     handle = runtime.submit(slow)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError) as told:
         handle.result(timeout=0.01)
+    assert len(told.value._render_traceback_()) == 1
     assert handle.result(timeout=5) == 42
     assert handle.done()
 
@@ -95,8 +97,9 @@ def test_a_handle_waits_stops_and_can_be_awaited(runtime):
     assert asyncio.run(outside()) == 42
     stopped = runtime.submit(slow)
     stopped.stop()
-    with pytest.raises(BaseException):  # noqa: B017 - CancelledError of concurrent.futures
+    with pytest.raises(CancelledError, match=r"Stopped waiting.*still charged: %elumenta recover") as left:
         stopped.result(timeout=5)
+    assert len(left.value._render_traceback_()) == 2  # of the runtime nobody wants to see the lines
 
 
 SCRIPT = """
