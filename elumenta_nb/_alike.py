@@ -75,10 +75,14 @@ def _told(item: Reply) -> dict[str, Any]:
 
 
 def _equal(told: Any, given: Any) -> bool:
-    """Parameters as JSON and forms write them: 5, 5.0 and "5" are one."""
+    """Parameters as JSON and forms write them: 5, 5.0 and "5" are one, and so are lists and tuples of them."""
+    if isinstance(told, Mapping) and isinstance(given, Mapping):
+        return all(_equal(told[name], value) for name, value in given.items() if name in told)
+    if isinstance(told, list | tuple) and isinstance(given, list | tuple):
+        return len(told) == len(given) and all(map(_equal, told, given))
     try:
         return float(told) == float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return str(told).strip().casefold() == str(given).strip().casefold()
 
 

@@ -252,6 +252,7 @@ async def book_elsewhere(services: Services, account: str, known: set[int]) -> l
         if item.id is None or item.created_at is None or not item.status:
             continue
         category = catalog().of_wire(item.category, item.model)
+        model = catalog().models.get(item.model)
         found.append(
             Elsewhere(
                 account=account,
@@ -259,6 +260,7 @@ async def book_elsewhere(services: Services, account: str, known: set[int]) -> l
                 generation_id=item.id,
                 category=category.name if category else item.category,
                 model=item.model,
+                provider=model.provider if model else "",
                 status=item.status,
                 tokens=item.tokens or 0,
                 started_at=item.created_at,

@@ -254,7 +254,7 @@ class Ledger:
         return self._read(query.released_since, self._database.now_us(), account, api, since)
 
     def requests(self, account: str, api: str, model: str, *, since: datetime) -> dict[str, list[int]]:
-        """The calls of a model since then, by the hash of their prompts."""
+        """The calls of a model since then that were not told their generation, by the hash of their prompts."""
         return self._read(query.requests, account, api, model, since)
 
     def nameless(

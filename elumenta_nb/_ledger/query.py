@@ -148,6 +148,7 @@ def requests(tx: Tx, account: str, api: str, model: str, since: datetime) -> dic
     for prompt_hash, id_ in tx.all(
         "SELECT d.prompt_hash, c.id FROM calls c JOIN details d ON d.call_id = c.id JOIN places p ON p.no = c.place_no"
         " JOIN models m ON m.no = c.model_no WHERE c.started_us >= :since_us AND (c.flags & 1) = 0"
+        " AND (c.generation_no IS NULL AND c.generation_name IS NULL OR (c.flags & 4) <> 0)"
         " AND p.source <> 'elsewhere' AND p.account = :account AND p.api = :api AND m.model = :model",
         since_us=micros(since),
         account=account,

@@ -67,6 +67,24 @@ def test_what_is_not_told_is_not_held_against_a_generation():
     assert not fits(item(1, raw={"input": {"temperature": 1}}), COLD)
 
 
+@pytest.mark.parametrize(
+    ("told", "given", "is_one"),
+    [
+        ([1, 2], (1, 2.0), True),
+        (["a"], ("A",), True),
+        ([1, 2], (1, 2, 3), False),
+        ([1, 2], (2, 1), False),
+        ({"kind": "x", "more": 1}, {"kind": "X"}, True),
+        ({"kind": "x"}, {"kind": "y"}, False),
+        (10**400, 5, False),
+        (True, "true", True),
+    ],
+)
+def test_a_parameter_is_the_same_in_every_way_to_write_it(told, given, is_one):
+    """A tuple of ours that the server told as a list made our own generation another's: it was bought again."""
+    assert fits(item(1, raw={"params": {"it": told}}), {"it": given}) is is_one
+
+
 def test_equal_requests_share_what_is_found():
     found = [item(1), item(2)]
 

@@ -370,3 +370,4 @@ def test_what_the_account_spent_elsewhere_is_booked_once_and_explains_its_total(
     explained = first.attrs
     assert (explained["ledger"], explained["elsewhere"]) == (2, 1)
     assert explained["account"] == explained["ledger"] + explained["elsewhere"] + explained["unlisted"]
+    assert world.session.ledger().call(int(first["id"][0])).provider == "Luma"

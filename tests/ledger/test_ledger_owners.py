@@ -136,7 +136,10 @@ def test_the_calls_of_a_model_are_told_by_their_prompts(ledger):
         [Restored(account="7", api=LIVE, category="image", model="dall-e-3", provider="OpenAI", prompt_hash="a")]
     )
 
-    assert ledger.requests("7", LIVE, "dall-e-3", since=since) == {"a": [one, two], "b": [other]}
+    claimed, told = reserve(ledger, prompt_hash="b"), reserve(ledger, prompt_hash="b")
+    ledger.claim([(claimed, 98)])
+    ledger.accept([(told, 99)])
+    assert ledger.requests("7", LIVE, "dall-e-3", since=since) == {"a": [one, two], "b": [other, claimed]}
 
     window = {"since": since - timedelta(minutes=15), "until": since + timedelta(minutes=15)}
     alike = ledger.nameless("7", LIVE, "dall-e-3", "a", **window)
