@@ -14,41 +14,29 @@ from typing import TYPE_CHECKING, Any
 from ._buying import Buying
 from ._errors import BadParam
 from ._language import gettext as _
-from ._runtime import TICK_S
+from ._result import Result
+from ._runtime import TICK_S, Handle
 from ._surroundings import leave, origin, run, show, tell
 from ._values import Ask, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
 
-    from ._result import Result
-    from ._runtime import Handle
     from ._values import Event, Quote, Reuse
 
 __all__ = ["Calling", "Pending", "Stream"]
 
 
-class Pending:
+class Pending(Handle[Result]):
     """One generation in the background: a `Handle` of a single `Result`."""
 
     def __init__(self, handle: Handle[list[Result]]) -> None:
+        super().__init__(handle._future, handle._events)  # type: ignore[arg-type]  # noqa: SLF001 - the same call
         self._handle = handle
 
     def result(self, timeout: float | None = None) -> Result:
         """The result. Raises what the call raised, or `TimeoutError` after `timeout` seconds (it goes on)."""
         return _waited(self._handle, timeout)
-
-    def stop(self) -> None:
-        """Stop waiting: an accepted job goes on, is charged, and is there for ``resume()``."""
-        self._handle.stop()
-
-    def done(self) -> bool:
-        """Whether it has ended, one way or another."""
-        return self._handle.done()
-
-    def events(self) -> Iterator[Any]:
-        """What happens, as it happens; ends with the call. For one reader."""
-        return self._handle.events()
 
     def __await__(self) -> Generator[Any, None, Result]:
         return self._one().__await__()
@@ -65,9 +53,6 @@ class Pending:
     def _ipython_display_(self) -> None:
         self._handle._ipython_display_()
 
-    def __repr__(self) -> str:
-        return repr(self._handle)
-
 
 class Stream:
     """The pieces of a text as they arrive; `result` when they have all come.
@@ -80,16 +65,20 @@ class Stream:
         self._heard: list[Event] = []  # beside the pieces
 
     def __iter__(self) -> Iterator[str]:
+        told: list[str] = []
         try:
             for event in self._handle.events():
                 if isinstance(event, TextDelta):
+                    told.append(event.text)
                     yield event.text
                 else:
                     self._heard.append(event)
         except BaseException as why:
             self._left(why)
             raise
-        self.result  # noqa: B018 - raises what the call raised
+        whole, so_far = self.result.text or "", "".join(told)
+        if len(whole) > len(so_far) and whole.startswith(so_far):  # the rest of a torn stream was found on its page
+            yield whole[len(so_far) :]
 
     async def __aiter__(self) -> AsyncIterator[str]:
         pieces = iter(self)

@@ -149,8 +149,9 @@ def zone_of(tz: str | tzinfo | None) -> tzinfo | None:
         raise BadParam(_("There is no time zone {name!r}.").format(name=tz), hint='tz="Europe/Moscow"') from None
 
 
-def _moment(since: date | datetime | timedelta | str, zone: tzinfo | None, now: datetime) -> datetime:
+def _moment(given: date | datetime | timedelta | str, zone: tzinfo | None, now: datetime) -> datetime:
     """The moment that `since` means, in UTC."""
+    since: Any = given
     try:
         if isinstance(since, str):
             if ago := _AGO.fullmatch(since):
@@ -159,16 +160,21 @@ def _moment(since: date | datetime | timedelta | str, zone: tzinfo | None, now: 
                 since = date.fromisoformat(since.strip())
             else:
                 since = datetime.fromisoformat(since.strip())
+        if hasattr(since, "astype"):  # numpy's
+            since = since.astype("datetime64[us]").item()
+        elif hasattr(since, "to_pydatetime"):  # pandas', whose own astimezone refuses a naive one
+            since = since.to_pydatetime()
         if isinstance(since, timedelta):
             return now - since
         if not isinstance(since, datetime):
             since = datetime.combine(since, time())
         if since.tzinfo is None:
             since = since.replace(tzinfo=zone) if zone else since.astimezone()
-        return since.astimezone(UTC)
+        moment: datetime = since.astimezone(UTC)
+        return moment
     except (ValueError, OverflowError, TypeError):
         raise BadParam(
-            _("since={value!r} is not a date or a length of time.").format(value=since),
+            _("since={value!r} is not a date or a length of time.").format(value=given),
             hint='since="2026-11-01", since="7d", since=datetime.date(2026, 11, 1)',
         ) from None
 

@@ -184,6 +184,24 @@ def test_many_streams_background_and_async(server):
     assert set(frame["source"]) == {"python"}
 
 
+@pytest.mark.parametrize("kept", [0, 2])
+def test_the_pieces_of_a_torn_stream_end_with_the_rest_of_what_was_paid(server, kept):
+    server.fault("stream_cut", path="/generate/stream", after_pieces=kept)
+    stream = el.stream("gpt-5-nano", f"torn after {kept}")
+
+    assert "".join(stream) == stream.result.text
+    assert len(stream.result.text) > 100
+    assert el.spend()["tokens"].sum() == 1
+
+
+def test_what_is_submitted_is_a_handle(server):
+    pending = el.submit("gpt-5-nano", "later")
+
+    assert isinstance(pending, el.Handle)
+    assert pending.result(timeout=30).tokens == 1
+    assert pending.done()
+
+
 def test_tags_and_grouped_spend(server):
     el.session().tags.append("lesson")
     el.generate("gpt-5", "x", tag="intro")

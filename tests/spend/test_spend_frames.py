@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -250,6 +251,11 @@ def test_a_day_on_which_the_clocks_change_has_23_or_25_hours(ledger, clock):
         (datetime(2026, 11, 23, 16, tzinfo=ZoneInfo("Europe/Moscow")), 0),
         (timedelta(hours=3), 1),
         (pd.Timestamp("2026-11-23", tz="UTC"), 1),
+        (pd.Timestamp("2026-11-23T11:00"), 1),
+        (pd.Timestamp("2026-11-23T13:00"), 0),
+        (pd.Timedelta("30h"), 2),
+        (np.datetime64("2026-11-23T11:00"), 1),
+        (np.datetime64("2026-11-22", "D"), 2),
     ],
 )
 def test_since_takes_dates_times_and_lengths(ledger, clock, since, calls):
@@ -269,7 +275,7 @@ def test_since_without_a_zone_is_in_the_zone_of_the_days(ledger):
     assert len(spend_frame(ledger, since="2026-11-22T15:00", tz="UTC")) == 0
 
 
-@pytest.mark.parametrize("since", ["yesterday-ish", "2026-13-01", "999999999999d", 5, ""])
+@pytest.mark.parametrize("since", ["yesterday-ish", "2026-13-01", "999999999999d", 5, "", pd.NaT, np.datetime64("NaT")])
 def test_a_since_that_cannot_be_says_what_can(ledger, since):
     with pytest.raises(BadParam, match="since") as caught:
         spend_frame(ledger, since=since)
