@@ -94,7 +94,11 @@ def leave(handle: Handle[list[Result]], why: BaseException, heard: list[Event]) 
     from ._interrupt import left, shorten
 
     shell = _shell()
-    if shell is None or handle.is_told:
+    if shell is None:
+        return
+    if handle.is_told:
+        if isinstance(why, KeyboardInterrupt | CancelledError):
+            shorten(why, [_("What was accepted is still charged: %elumenta recover")])
         return
     handle.is_told = True
     if isinstance(why, KeyboardInterrupt):

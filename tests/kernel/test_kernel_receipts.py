@@ -1,5 +1,7 @@
 """A call from Python tells its cell what it cost, whichever way it was waited for."""
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.kernel
@@ -126,6 +128,18 @@ def test_a_stream_that_is_left_says_what_may_be_charged(kernel, server):
 
     assert ran.status == "ok"
     assert ran.outputs[-1][1].startswith("Stopped waiting. Up to 2 tokens may still be charged. → To get it: %elumenta")
+
+
+@pytest.mark.parametrize("wait", ["await call", "call.result()"])
+def test_who_waits_for_a_stopped_call_is_told_in_a_few_lines_each_time(kernel, server, wait):
+    server.fault("slow", path="/generate", method="POST", seconds=SLOW)
+    kernel.run(f"call = el.submit('gpt-5', 'stopped, {wait}')\ncall.stop()", cell_id="stop")
+
+    for _time in range(2):
+        ran = kernel.run(wait, cell_id="wait")
+        said = last_error(ran) + "".join(text for _kind, text in ran.outputs)
+        assert len(last_error(ran).splitlines()) <= 2
+        assert re.search(r"What was accepted is still charged|Nothing was charged|may still be charged", said)
 
 
 def test_an_interrupt_does_not_end_what_was_submitted_and_says_so(kernel, server):
