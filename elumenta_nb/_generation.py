@@ -268,7 +268,10 @@ class Generation:
                 why=error, id=self._order.call_id
             )
         if budget is not None and budget.warn:
-            share = _("{n} % of this budget is used").format(n=100 * budget.used // budget.limit)
+            used = (
+                100 * budget.used // budget.limit if budget.limit else 100
+            )  # it may have been set to nothing meanwhile
+            share = _("{n} % of this budget is used").format(n=used)
             note = " · ".join(filter(None, [note, share]))
         self._order.receipt = Receipt(
             call_id=self._order.call_id,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import until
 
 import elumenta_nb as el
 from elumenta_nb._values import Ask, Origin
@@ -287,6 +288,21 @@ def test_a_new_kernel_says_what_is_unfinished(world):
     (result,) = world.buy("photon-flash")
 
     assert result.receipt.note == "1 unfinished call (up to 2 tokens): %elumenta recover"
+
+
+def test_a_budget_that_is_set_to_nothing_while_a_call_runs_does_not_take_its_result(world):
+    """Its share was a division by nothing, after the charge."""
+    world.server.fault("slow", path="/generate", method="POST", seconds=0.5)
+    handle = world.session.start(Ask(model="gpt-5", prompt="x"), Origin(source="python"))
+    until(world.posts)
+    world.session.budget(0, per="day")
+
+    (result,) = handle.result(20)
+
+    assert result.text
+    assert (result.receipt.budget_used, result.receipt.budget_limit) == (2, 0)
+    assert "100 %" in result.receipt.note
+    assert world.booked == world.charged == 2
 
 
 def test_a_budget_warns_at_four_fifths(world):
