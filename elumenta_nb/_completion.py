@@ -39,7 +39,7 @@ def complete(line: str, *, chats: Callable[[], list[str]] = list) -> tuple[str, 
     elif fragment.startswith("-"):
         found = _flags(options)
     else:
-        found = _words(verb, category, model, plain)
+        found = _words(verb, category, model, plain, chats)
     lower = fragment.lower()
     return fragment, [match for match in found if match[0].lower().startswith(lower)]
 
@@ -99,8 +99,14 @@ def _values(option: Option, chats: Callable[[], list[str]]) -> list[Found]:
     return [(choice, "value") for choice in option.takes.split("|")] if "|" in option.takes else []
 
 
-def _words(verb: str, category: Category | None, model: Model | None, plain: int) -> list[Found]:
+def _words(
+    verb: str, category: Category | None, model: Model | None, plain: int, chats: Callable[[], list[str]]
+) -> list[Found]:
     table = catalog()
+    if verb == "chat" and not plain:
+        return [(name, "chat") for name in chats()]
+    if verb == "panel" and not plain:
+        return _categories()
     if verb == "sandbox" and not plain:
         return [(name, "verb") for name in SANDBOX_VERBS]
     if verb and not VERBS[verb].of_model:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Said", "is_in_sandbox", "read_notebook"]
 
 _CELL_MAGIC: Final = re.compile(r"%%(\w+)[ \t]*(.*)")
-_LINE_MAGIC: Final = re.compile(r"(?P<before>\s*(?:[^#'\"%=()]+=\s*)?)%elumenta\b(?P<line>.*)")
-_OTHER: Final = re.compile(r"(\s*)(?:[%!]|\?)|(\s*).*\?\s*$")
-_ASSIGNED: Final = re.compile(r"(\s*[^#'\"%=()]+=\s*)[%!]")
+_BEFORE: Final = r"(?P<before>\s*(?:[^#%=]+=\s*)?)"  # of a magic whose value is kept: what it is assigned to
+_LINE_MAGIC: Final = re.compile(rf"{_BEFORE}%elumenta\b(?P<line>.*)")
+_OTHER: Final = re.compile(r"(\s*)(?:[%!?]|[\w.*%\[\]]+\?{1,2}\s*$)")
+_ASSIGNED: Final = re.compile(rf"{_BEFORE}[%!]")
 _AROUND_PYTHON: Final = frozenset({"time", "timeit", "capture", "prun"})
 _TIMED: Final = re.compile(
     r"(?P<before>\s*(?:[^#'\"%=()]+=\s*)?)%(?P<name>time|timeit|prun)\s+(?:-\w\s*\d*\s+)*(?P<rest>.+)"
@@ -136,23 +137,23 @@ def _of_python(source: str, names: _Names) -> tuple[list[Said], int]:
     found: dict[str, Said] = {}
     plain = []
     for written in _joined(source):
-        timed = _TIMED.match(written)
+        timed = _matched(_TIMED, written)
         line = timed["before"] + timed["rest"] if timed else written
-        magic = _LINE_MAGIC.match(line)
+        magic = _matched(_LINE_MAGIC, line)
         other = _OTHER.match(line)
         if magic is not None:
             mark = _MARK.format(n=len(found))
             found[mark] = Said(magic["line"].strip(), None, "loop" if timed and timed["name"] == "timeit" else "")
             plain.append(f"{magic['before']}{mark}()")
-        elif assigned := _ASSIGNED.match(line):
-            plain.append(f"{assigned[1]}None")
         elif other is not None:
-            plain.append((other[1] or other[2] or "") + "pass")
+            plain.append(f"{other[1]}pass")
+        elif assigned := _matched(_ASSIGNED, line):
+            plain.append(f"{assigned['before']}None")
         else:
             plain.append(line)
     tree = _parsed("\n".join(plain))
-    if tree is None:  # Python that cannot be parsed will not run, but the magics of a shell dialect might
-        return list(found.values()), 0
+    if tree is None:  # it will not run, or it is a dialect of the shell that is not known here
+        return list(found.values()), names.told(source)
     called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     ran = _named(called)
     looped = _named(node for loop in ast.walk(tree) if isinstance(loop, _LOOPS) for node in ast.walk(loop))
@@ -165,6 +166,13 @@ def _of_python(source: str, names: _Names) -> tuple[list[Said], int]:
     return said, sum(map(names.buys, called))
 
 
+def _matched(pattern: re.Pattern[str], line: str) -> re.Match[str] | None:
+    """The match, if what stands before the magic is nothing, or something that can be assigned to."""
+    found = pattern.match(line)
+    before = found["before"].strip() if found else ""
+    return found if not before or _parsed(f"{before} 0") is not None else None
+
+
 def _named(nodes: Iterable[ast.AST]) -> set[str]:
     """The plain names that are called."""
     return {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
@@ -175,7 +183,7 @@ def _joined(source: str) -> Iterator[str]:
     held = ""
     for line in source.splitlines():
         whole = held + line
-        if _LINE_MAGIC.match(whole) and whole.endswith("\\"):
+        if _matched(_LINE_MAGIC, whole) and whole.endswith("\\"):
             held = whole[:-1] + " "
             continue
         held = ""
@@ -209,6 +217,14 @@ class _Names:
                         self.functions |= {alias.asname or alias.name for alias in node.names if alias.name in _PAID}
         made = re.compile(rf"\s*(\w+)\s*=\s*(?:{'|'.join(sorted(self.modules))})\.(?:[Ss]ession|configure)\(")
         self.modules |= {found[1] for source in sources for line in source.splitlines() if (found := made.match(line))}
+
+    def told(self, source: str) -> int:
+        """How many calls that may buy something stand in a text that is not read as Python."""
+        whose = "|".join(map(re.escape, sorted(self.modules)))
+        calls = rf"\b(?:{whose}|\w+\.elumenta)\.(?:{'|'.join(sorted(_PAID))})\s*\("
+        if self.functions:
+            calls += rf"|(?<![\w.])(?:{'|'.join(map(re.escape, sorted(self.functions)))})\s*\("
+        return len(re.findall(calls, source))
 
     def buys(self, call: ast.Call) -> bool:
         """Whether this call may buy something."""

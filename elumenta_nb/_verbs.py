@@ -108,6 +108,8 @@ def _models(desk: Desk, line: Line) -> Any:
 
 def _price(desk: Desk, line: Line) -> Any:
     if line["notebook"] is not None:
+        if line.category is not None:
+            raise BadParam(_("A price is that of a model or of a notebook, not of both at once."))
         own = line["notebook"] is True
         path = desk.shell.notebook_path() if own else Path(line["notebook"])
         namespace = desk.shell.namespace if own and desk.shell.is_kernel else None
@@ -174,8 +176,7 @@ def _recover(desk: Desk, line: Line) -> Any:
 
 def _show_all(desk: Desk, results: Sequence[Result]) -> None:
     for result in results:
-        data, metadata = result._repr_mimebundle_()
-        desk.shell.show(data, metadata)
+        desk.shell.show(*result._repr_mimebundle_())
 
 
 def _again(desk: Desk, _line: Line) -> Any:

@@ -57,6 +57,13 @@ def test_chats_are_those_of_the_session():
     assert texts("text --chat pl", chats=lambda: ["plan", "code"]) == ["plan"]
 
 
+def test_a_verb_is_followed_by_what_it_takes():
+    assert texts("chat ", chats=lambda: ["story", "plan"]) == ["story", "plan"]
+    assert texts("chat story ", chats=lambda: ["story"]) == []
+    assert texts("panel im") == ["image", "image-tools"]
+    assert texts("panel image ") == []
+
+
 def test_nothing_follows_a_complete_call():
     assert texts("image dall-e-3 some") == []
 

@@ -87,6 +87,12 @@ def test_the_file_of_a_notebook_may_be_left_out(line, value):
     assert parse(line, verbs=VERBS, lookup=str)["notebook"] == value
 
 
+@pytest.mark.parametrize("line", ["dall-e-3 --notebook", "--notebook a.ipynb text"])
+def test_a_model_and_a_notebook_are_not_priced_at_once(shell, line):
+    with pytest.raises(BadParam, match="not of both"):
+        shell.run(f"%elumenta price {line}")
+
+
 def test_completion_offers_both():
     assert "--notebook" in [text for text, _kind in complete("price --no")[1]]
     assert "doctor" in [text for text, _kind in complete("doc")[1]]
