@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -54,6 +55,7 @@ class Panel:
         category: str | None = None,
         model: str | None = None,
         namespace: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._front = front
@@ -63,10 +65,12 @@ class Panel:
         self._still = Still(self._picture)
         self._later = Latest(self._stage, STILL_S)
         self._said: tuple[str, ...] = ()  # what the status says, for the still picture
+        self._priced: Ask | None = None  # what the price is of
         self._pending: int | None = None  # the price the second button names
         self._is_faulty = False  # what is said is what the form lacks
         self._prompt, self._count = "", 1  # of what is being bought
-        self.purchase = Purchase(session, self._origin)
+        self.purchase = Purchase(session, self._origin, clock)
+        self.served = threading.Event()  # the server's list was taken in, or could not be had
         self._build()
         self.form.watch(self._stage.handler)
         self.models.watch(self._stage.handler)
@@ -139,22 +143,34 @@ class Panel:
         try:
             session = self._session()
             served = session.served_models() if session.mode != "only" else {}
+            if served:
+                self._stage.do(lambda: self.form.serve(served))
+                self._stage.do(lambda: self.models.serve(served))
         except ElumentaError as error:
             said = explained(error)
             self._stage.do(lambda: self._say(*said))
-            return
-        if served:
-            self._stage.do(lambda: self.form.serve(served))
-            self._stage.do(lambda: self.models.serve(served))
+        finally:
+            self.served.set()
 
     # ------------------------------------------------------------ changes
 
     def _changed(self) -> None:
-        """Something that may move the price."""
+        """Something that may move the price; the server's list that comes late moves none that it has said itself."""
         if not hasattr(self, "widget"):
             return
+        wanted = self._wanted()
+        if wanted is not None and wanted == self._priced and self.line.price is not None and self.line.price.exact:
+            self._told()
+            return
+        self._priced = wanted
         self._withdraw()
         self.line.begin(self.form.chosen, self.form.count.value, self.form.ask)
+
+    def _wanted(self) -> Ask | None:
+        """What is priced: what is asked for but its words."""
+        with suppress(BadParam):
+            return replace(self.form.ask(), prompt=None)
+        return None
 
     def _told(self) -> None:
         """Words, or a price: the cell follows, and the button that says yes to a price it no longer has goes."""

@@ -80,7 +80,7 @@ class PriceLine:
         self._quotes = Latest(stage, DELAY_S)
         self._purses = Latest(stage, 0.0)
         self._failed: tuple[str, ...] = ()
-        self.again_s = AGAIN_S
+        self.delay_s, self.again_s = DELAY_S, AGAIN_S
         self.price: Price | None = None
         self.purse = Purse()
 
@@ -104,7 +104,7 @@ class PriceLine:
         self._failed = ()
         self._draw()
         if model is not None:
-            self._quotes.ask(lambda is_last: self._ask(make, is_last))
+            self._quotes.ask(lambda is_last: self._ask(make, is_last), in_s=self.delay_s)
 
     def refresh(self) -> None:
         """Ask for balance and budgets."""

@@ -71,9 +71,10 @@ class Stage:
 class Latest:
     """Does the last of several wishes, a moment after it was made, on a thread of its own."""
 
-    def __init__(self, stage: Stage, delay_s: float) -> None:
+    def __init__(self, stage: Stage, delay_s: float, timer: Callable[..., threading.Timer] = threading.Timer) -> None:
         self._stage = stage
         self._delay_s = delay_s
+        self._new_timer = timer
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._wish = 0
@@ -85,7 +86,7 @@ class Latest:
             mine = self._wish
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = threading.Timer(
+            self._timer = self._new_timer(
                 self._delay_s if in_s is None else in_s,
                 self._stage.behind,
                 args=(lambda: work(lambda: self._wish == mine),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ class Desk:
         self.session = kind(api_key=server.api_key, base_url=server.url, home=home)
         self.names: dict[str, Any] = {}
 
-    def panel(self, category: str | None = None, model: str | None = None) -> Panel:
+    def panel(self, category: str | None = None, model: str | None = None, **options: Any) -> Panel:
         """A panel whose price is exact, and whose list has what the server serves."""
-        panel = Panel(lambda: self.session, None, category=category, model=model, namespace=self.names)
+        panel = Panel(lambda: self.session, None, category=category, model=model, namespace=self.names, **options)
+        assert panel.served.wait(20)
         until(lambda: panel.line.price is not None and panel.line.price.exact and panel.line.purse.balance is not None)
         return panel
 
@@ -88,8 +90,13 @@ def desk(desk_of: Callable[..., Desk]) -> Desk:
 
 
 @pytest.fixture
-def slow_server() -> Iterator[Any]:
-    """Its videos take seconds, so that one can be left."""
-    server = serve(dialect="a", time_scale=0.1)
-    yield server
+def film_studio() -> Iterator[tuple[Any, Callable[[], None]]]:
+    """A server whose films are at work until an hour passes there, so that one can be left; and that hour."""
+    now = [time.time()]
+
+    def an_hour_passes() -> None:
+        now[0] += 3600
+
+    server = serve(dialect="a", time_scale=0.1, clock=lambda: now[0])
+    yield server, an_hour_passes
     server.stop()

@@ -32,10 +32,11 @@ def asked_by_cell(source: str, names: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def test_a_panel_buys_anew_with_every_click_and_keeps_the_newest_on_top(desk):
-    panel = desk.panel("text", "gpt-5")
+    now = [100.0]
+    panel = desk.panel("text", "gpt-5", clock=lambda: now[0])
     panel.form.prompt.value = "one"
     desk.buy(panel)
-    panel.purchase._claimed_at = float("-inf")  # a second later
+    now[0] += 1
     panel.form.prompt.value = "two"
     desk.buy(panel)
 

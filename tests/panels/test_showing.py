@@ -236,15 +236,43 @@ def test_a_change_that_fails_is_told():
     assert isinstance(told[0], ZeroDivisionError)
 
 
+class Timer:
+    """Rings when the test says so, as one that was cancelled too late does."""
+
+    def __init__(self, _seconds, ring, args):
+        self.ring, self.args = ring, args
+
+    def start(self):
+        pass
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
 def test_only_the_last_of_quick_wishes_is_done():
     done: list[int] = []
-    latest = Latest(Stage(None, done.append), 0.05)
+    made: list[Timer] = []
+
+    def timer(*given, **named):
+        made.append(Timer(*given, **named))
+        return made[-1]
+
+    latest = Latest(Stage(None, done.append), 0.05, timer)
     for at in range(5):
         latest.ask(lambda is_last, at=at: done.append(at) if is_last() else None)
-    until(lambda: done)
-    time.sleep(0.1)
+    for each in made:
+        each.ring(*each.args)
 
     assert done == [4]
+    assert [hasattr(each, "is_cancelled") for each in made] == [True] * 4 + [False]
+
+
+def test_a_wish_is_done_a_moment_later():
+    done: list[bool] = []
+    Latest(Stage(None, done.append), 0.01).ask(lambda is_last: done.append(is_last()))
+    until(lambda: done)
+
+    assert done == [True]
 
 
 def test_what_goes_wrong_behind_a_panel_is_told():
