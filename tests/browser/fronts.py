@@ -53,12 +53,28 @@ PLAYS = """async (media) => {
     media.muted = true;
     try { await media.play(); } catch (error) { return 'play: ' + error.message + ' ' + (media.error?.message ?? ''); }
     const start = media.currentTime;
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 300; i++) {
         await new Promise(done => setTimeout(done, 100));
         if (media.readyState >= 2 && (media.currentTime > start + 0.2 || media.ended)) { media.pause(); return 'plays'; }
     }
     return `stands still at ${media.currentTime}, readyState ${media.readyState}`;
 }"""
+# Until nothing of the outputs has changed for half a second, every picture is there and no colour moves any more.
+DRAWN = """() => new Promise((done, failed) => {
+    const began = performance.now();
+    let last = '', since = began;
+    const look = () => {
+        const outputs = [...document.querySelectorAll('.jp-OutputArea-output')];
+        const size = outputs.map(one => `${one.innerHTML.length} ${one.offsetWidth} ${one.offsetHeight}`).join();
+        const waits = outputs.some(one => [...one.querySelectorAll('img')].some(img => !img.complete))
+            || document.getAnimations().some(one => one instanceof CSSTransition && one.playState === 'running');
+        if (waits || size !== last) [last, since] = [size, performance.now()];
+        if (performance.now() - began > 60000) failed(new Error('the outputs do not come to rest'));
+        performance.now() - since > 500 ? done(true) : setTimeout(look, 50);
+    };
+    look();
+})"""
+INDICATOR = ".jp-Notebook-ExecutionIndicator"
 WIDTHS = "all => all.map(one => one.naturalWidth)"
 
 
@@ -265,7 +281,12 @@ def run_all(page: Page, *, timeout_s: float = 240) -> None:
     failed = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
     if failed:
         raise AssertionError(f"a cell failed: {failed[0][-2000:]}")
-    page.wait_for_timeout(800)  # the last outputs are drawn
+    drawn(page)
+
+
+def drawn(page: Page) -> None:
+    """Wait until the outputs stand as they are, however slow the machine."""
+    page.evaluate(DRAWN)
 
 
 def run_cells(page: Page, *places: int) -> None:

@@ -6,7 +6,7 @@ And in Russian, with a panel beside it: words, plurals, a result, and labels tha
 import re
 
 import pytest
-from fronts import WIDTHS, menu, new_page, open_notebook, run_cells, save, shoot
+from fronts import WIDTHS, drawn, menu, new_page, open_notebook, run_cells, save, shoot
 
 CELLS = (
     "%load_ext elumenta_nb\n%elumenta sandbox on",
@@ -170,7 +170,8 @@ def test_opened_again_without_a_kernel_there_is_a_picture_and_no_complaint(front
     copy = jupyter.copy(path)
     with new_page(browser, width=1200, height=2600) as (page, _heard):
         open_notebook(page, jupyter, front, copy)
-        page.wait_for_timeout(1500)
+        page.locator(".jp-OutputArea-output img").first.wait_for()
+        drawn(page)
         charts = page.locator(".jp-OutputArea-output img").evaluate_all(WIDTHS)
         said = page.locator(".jp-OutputArea-output:visible").all_inner_texts()
         shoot(page, f"dashboard-{front}-no-kernel")

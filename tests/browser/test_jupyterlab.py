@@ -5,6 +5,7 @@ from fronts import (
     NOTEBOOKS,
     PLAYS,
     WIDTHS,
+    drawn,
     new_page,
     open_notebook,
     outputs,
@@ -55,7 +56,8 @@ def test_the_quickstart_shows_a_picture_a_playing_film_receipts_and_what_was_spe
     jupyter.shut_down_kernels()
     with new_page(browser) as (page, _heard):
         open_notebook(page, jupyter, front, jupyter.copy(path))
-        page.wait_for_timeout(1000)
+        page.locator(".jp-OutputArea-output video").first.wait_for()
+        drawn(page)
         shoot_notebook(page, f"01_quickstart-{front}-untrusted")
         again = page.locator(".jp-OutputArea-output img").evaluate_all(WIDTHS)
         films = page.locator(".jp-OutputArea-output video")

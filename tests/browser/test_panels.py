@@ -7,14 +7,16 @@ import re
 
 import nbformat
 import pytest
-from fronts import PLAYS, WIDTHS, menu, new_page, open_notebook, run_all, run_cell, save, shoot
+from fronts import INDICATOR, PLAYS, WIDTHS, drawn, menu, new_page, open_notebook, run_all, run_cell, save, shoot
 from playwright.sync_api import TimeoutError as TooLate
 
 OPEN = """%load_ext elumenta_nb
 import os, time
 import elumenta_nb as el
 # as slow as the real ones, tenfold: there is something to see and to stop
-server = el.sandbox.serve(time_scale=0.1)
+began = time.time()
+# a film is at work until the test says so: this clock stands still, and each byte of the file is an hour
+server = el.sandbox.serve(time_scale=0.1, clock=lambda: began + 3600 * os.path.getsize('hours'))
 el.configure(api_key=server.api_key, base_url=server.url)
 el.budget(200)"""
 NAP = """while os.path.exists('asleep'):
@@ -80,6 +82,7 @@ class Desk:
     def __init__(self, page, heard, front, jupyter, path):
         self.page, self.heard, self.front, self.jupyter, self.path = page, heard, front, jupyter, path
         self.one, self.two = (page.locator(".elumenta-panel").nth(at) for at in (0, 1))
+        self.folder = (jupyter.notebooks / path).parent
 
     def shoot(self, name, of=None):
         shoot(self.page, f"panel-{self.front}-{name}", of)
@@ -107,14 +110,24 @@ class Desk:
             self.shoot("wrong-price")
             raise AssertionError(f"{price} was not shown, but: {panel.inner_text()}") from None
 
+    def button(self, panel, name: str = "Generate"):
+        """A button that is about to be clicked: what the panel said before is marked, so that `done` waits for more."""
+        panel.evaluate("panel => panel.querySelectorAll('.elumenta-notice').forEach(one => one.dataset.old = 1)")
+        return panel.get_by_role("button", name=name, exact=True)
+
     def generate(self, panel) -> None:
-        panel.get_by_role("button", name="Generate", exact=True).click()
+        self.button(panel).click()
 
     def done(self, panel, kind: str = "good") -> str:
         """What the panel says when it has ended."""
-        notice = panel.locator(f".elumenta-notice.elumenta-{kind}:visible").first
+        notice = panel.locator(f".elumenta-notice.elumenta-{kind}:not([data-old]):visible").first
         notice.wait_for(timeout=60_000)
         return notice.inner_text()
+
+    def an_hour_passes(self) -> None:
+        """At the server: what was at work there is complete."""
+        with (self.folder / "hours").open("a") as hours:
+            hours.write("+")
 
     def results(self, panel):
         return panel.locator(".elumenta-gallery > *")
@@ -124,6 +137,7 @@ class Desk:
 def desk(front, jupyter, browser):
     jupyter.theme("light")
     path = jupyter.place(f"panels-{front}", CELLS)
+    (jupyter.notebooks / path).with_name("hours").touch()
     with new_page(browser, width=1280, height=3600) as (page, heard):
         open_notebook(page, jupyter, front, path)
         heard.begin()
@@ -144,7 +158,7 @@ def _no_complaint(desk):
 def test_a_text_is_seen_while_it_grows_and_the_click_at_once(desk):
     desk.choose(desk.one, "Text", "gpt-5", "Why is the sea salt? Three short paragraphs.", "2 tokens")
     desk.one.evaluate(WATCH)
-    took = desk.one.get_by_role("button", name="Generate", exact=True).evaluate(CLICK)
+    took = desk.button(desk.one).evaluate(CLICK)
     desk.one.locator(".elumenta-growing").wait_for()
     desk.shoot("1-text-grows", desk.one)
     said = desk.done(desk.one)
@@ -178,6 +192,7 @@ def test_a_film_is_left_found_again_and_plays(desk):
     stop.click()
     assert "It goes on: 26 tokens will still be charged" in desk.done(desk.two, "warn")
 
+    desk.an_hour_passes()
     desk.two.get_by_role("tab", name="Unfinished").click()
     desk.two.get_by_text("1 unfinished call").wait_for()
     desk.two.get_by_role("button", name="Recover", exact=True).click()
@@ -196,10 +211,9 @@ def test_errors_are_seen_in_the_panel_and_a_dear_price_takes_a_second_yes(desk):
     desk.one.get_by_label("audio").check()
     desk.priced(desk.one, "334 tokens")
     desk.generate(desk.one)
-    yes = desk.one.get_by_role("button", name="Yes, spend 334 tokens")
-    yes.wait_for()
+    desk.one.get_by_role("button", name="Yes, spend 334 tokens").wait_for()
     desk.shoot("6-dear", desk.one)
-    yes.click()
+    desk.button(desk.one, "Yes, spend 334 tokens").click()
     refused = desk.done(desk.one, "bad")
     desk.shoot("7-over-budget", desk.one)
 
@@ -217,13 +231,16 @@ def test_two_panels_buy_at_the_same_time_and_a_second_click_buys_nothing(desk):
     desk.choose(desk.one, "Text", "gpt-5", "Why is the sky blue?", "2 tokens")
     desk.choose(desk.two, "Video", "kling-v2.1", "A small boat", "26 tokens")
     before = [desk.results(panel).count() for panel in (desk.one, desk.two)]
-    desk.two.get_by_role("button", name="Generate", exact=True).dblclick()
+    desk.button(desk.two).dblclick()
     desk.two.locator("progress").wait_for()
-    desk.one.get_by_role("button", name="Generate", exact=True).dblclick()
+    desk.button(desk.one).dblclick()
     text = desk.done(desk.one)
     film_runs = desk.two.locator("progress").count()
     desk.shoot("8-two-panels")
+    desk.an_hour_passes()
     film = desk.done(desk.two)
+    for panel, n in zip((desk.one, desk.two), before, strict=True):
+        desk.results(panel).nth(n).wait_for(state="attached")
     desk.page.wait_for_timeout(1000)
 
     assert film_runs == 1
@@ -235,29 +252,29 @@ def test_while_a_cell_runs_the_panel_says_that_a_click_may_wait_and_of_three_one
     """A first click waits for the cell; then the front end has a subshell, and the panel goes on beside a cell."""
     desk.choose(desk.one, "Text", "gpt-5", "Why is grass green?", "2 tokens")
     before = desk.results(desk.one).count()
+    desk.page.wait_for_selector(f"{INDICATOR}[data-status='idle']")
     said = desk.one.evaluate(WAITS)
-    asleep = (desk.jupyter.notebooks / desk.path).with_name("asleep")
-    done = []
-    for _turn in range(2):
+    asleep = desk.folder / "asleep"
+    for turn in range(2):
         asleep.touch()
         try:
             run_cell(desk.page, CELLS.index(NAP))
             desk.page.wait_for_function(f"() => ({WAITS})(document.querySelector('.elumenta-panel')) !== ''")
             told = desk.one.evaluate(WAITS)
-            desk.one.get_by_role("button", name="Generate", exact=True).evaluate(
-                "one => [0, 1, 2].map(_ => one.click())"
-            )
-            desk.page.wait_for_timeout(1200)
-            done.append(desk.results(desk.one).count() - before)
+            desk.button(desk.one).evaluate("one => [0, 1, 2].map(_ => one.click())")
+            if turn:
+                desk.results(desk.one).nth(before + 1).wait_for(state="attached")
             desk.shoot("9-busy-kernel", desk.one)
+            status = desk.page.locator(INDICATOR).get_attribute("data-status")
         finally:
             asleep.unlink()
-        desk.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']")
-        desk.page.wait_for_timeout(900)
+        desk.page.wait_for_selector(f"{INDICATOR}[data-status='idle']")
+        desk.results(desk.one).nth(before + turn).wait_for(state="attached")
+        desk.page.wait_for_timeout(900)  # what a click too many would buy
 
     assert said == ""
     assert "a click may wait until it has ended" in told
-    assert done[1] == 2, "the second was bought and shown while the cell ran"
+    assert status == "busy", "the second was bought and shown while the cell ran"
     assert desk.results(desk.one).count() == before + 2
     assert desk.one.evaluate(WAITS) == ""
 
@@ -270,7 +287,8 @@ def test_everything_has_a_name_and_a_narrow_panel_fits_and_is_used_by_keyboard_a
     if desk.front == "lab":
         page.keyboard.press("Control+b")  # the file browser away
     page.set_viewport_size({"width": 560, "height": 3600})
-    page.wait_for_timeout(500)
+    page.wait_for_function("() => document.querySelectorAll('.elumenta-panel')[1].clientWidth < 560")
+    drawn(page)
     wide = panel.evaluate("panel => [panel.scrollWidth, panel.clientWidth]")
     panel.get_by_label("Prompt", exact=True).fill("")
     panel.get_by_label("Prompt", exact=True).click()
@@ -285,13 +303,15 @@ def test_everything_has_a_name_and_a_narrow_panel_fits_and_is_used_by_keyboard_a
         if focused == "Generate":
             break
     desk.shoot("10-narrow", panel)
+    desk.button(panel)
     page.keyboard.press("Enter")
-    panel.get_by_text("Done · 5 tokens").wait_for()
+    bought = desk.done(panel)
     page.set_viewport_size(size)
     if desk.front == "lab":
         page.keyboard.press("Control+b")
 
     assert focused == "Generate"
+    assert "Done · 5 tokens" in bought
     assert {name: outline for name, outline in outlines.items() if outline != "solid"} == {}
     assert len(outlines) >= 9
     assert wide[0] <= wide[1] + 1
@@ -302,7 +322,7 @@ def test_in_the_dark_every_word_can_be_read(desk):
     light = desk.one.evaluate(CONTRAST)
     menu(desk.page, "Settings", "Theme", "JupyterLab Dark")
     desk.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
-    desk.page.wait_for_timeout(500)
+    drawn(desk.page)
     dark = [panel.evaluate(CONTRAST) for panel in (desk.one, desk.two)]
     desk.shoot("11-dark-one", desk.one)
     desk.shoot("12-dark-two", desk.two)
@@ -314,11 +334,12 @@ def test_in_the_dark_every_word_can_be_read(desk):
 
 
 def test_a_notebook_opened_without_its_kernel_shows_the_last_state(desk, browser):
-    desk.choose(desk.two, "Images", "dall-e-3", "A small boat", "5 tokens", quality="standard")
+    desk.choose(desk.two, "Images", "dall-e-3", "A small boat", "9 tokens", quality="hd")
     desk.generate(desk.two)
-    desk.two.get_by_text("Done · 5 tokens").wait_for()
+    assert "Done · 9 tokens" in desk.done(desk.two)
     assert desk.page.locator(".elumenta-still:visible").count() == 0
-    desk.page.wait_for_timeout(1500)  # the still picture follows
+    desk.page.locator(".elumenta-still", has_text="Done · 9 tokens").wait_for(state="attached")  # it follows, unseen
+    drawn(desk.page)
     save(desk.page)
     copy = desk.jupyter.copy(desk.path)
     saved = nbformat.read(desk.jupyter.notebooks / copy, as_version=4)
@@ -327,8 +348,8 @@ def test_a_notebook_opened_without_its_kernel_shows_the_last_state(desk, browser
     for path in (copy, desk.path) if desk.front == "lab" else (copy,):
         with new_page(browser, width=1280, height=1700) as (page, _heard):
             open_notebook(page, desk.jupyter, desk.front, path)
-            page.locator(".elumenta-still").first.wait_for()
-            page.wait_for_timeout(1500)
+            page.locator(".elumenta-still").nth(1).wait_for()
+            drawn(page)
             seen[path] = "\n".join(page.locator(".jp-OutputArea-output:visible").all_inner_texts())
             pictures = page.locator(".jp-OutputArea-output img").evaluate_all(WIDTHS)
             shoot(page, f"panel-{desk.front}-13-no-kernel-{'untrusted' if path == copy else 'trusted'}")
@@ -337,6 +358,6 @@ def test_a_notebook_opened_without_its_kernel_shows_the_last_state(desk, browser
 
     for everything in seen.values():
         assert everything.count("The panel as it was") == 2
-        assert "Done · 5 tokens" in everything
+        assert "Done · 9 tokens" in everything
         assert "model not found" not in everything
     assert sum(len(str(out)) for cell in saved.cells for out in cell.outputs) < 400 * 1024
