@@ -136,7 +136,7 @@ def judge(status: int, said: ServerSaid, *, paid: bool, now: float, location: st
         "status": status,
         "code": said.code,
         "details": said.details,
-        "hint": row.hint() if row is not _OPEN or paid else _("Try again later. What answers there: %elumenta doctor"),
+        "hint": row.hint() if row is not _OPEN or paid else _free_hint(),
     }
     message = _sentence(row, status, said)
     if status == 429:
@@ -155,6 +155,10 @@ def judge(status: int, said: ServerSaid, *, paid: bool, now: float, location: st
     return Setback(error=row.error(message, **facts), again=again, wait_s=wait_s, reason=reason)
 
 
+def _free_hint() -> str:
+    return _("Try again later. What answers there: %elumenta doctor")
+
+
 def judge_loss(loss: Loss, *, paid: bool) -> Setback:
     """The verdict on a request without an answer: what was sent may have been acted on."""
     if not loss.sent:
@@ -166,7 +170,7 @@ def judge_loss(loss: Loss, *, paid: bool) -> Setback:
         return Setback(error=error, again=not loss.lasting, reason=_("the server was not reached"))
     error = TransportError(
         _("The connection was lost before the whole answer came ({why}).").format(why=loss.why),
-        hint=_("What became of the call: %elumenta recover") if paid else "",
+        hint=_("What became of the call: %elumenta recover") if paid else _free_hint(),
         spent="maybe" if paid else "no",
     )
     return Setback(error=error, again=not paid and not loss.lasting, reason=_("the connection was lost"))

@@ -52,6 +52,7 @@ def test_a_paid_request_that_was_sent_is_never_repeated(loss, paid, spent, again
 
     assert type(found.error) is TransportError
     assert (found.error.spent, found.again) == (spent, again)
+    assert "%elumenta" in found.error.hint
 
 
 @pytest.mark.parametrize(
