@@ -210,7 +210,13 @@ class Buying(Wiring):
         if ask.chat is not None and results and not errors:
             self.chat(ask.chat).add(call.origin.cell_id or call.origin.source_hash, call.prompt, results[0].text or "")
         if ask.save and results:
-            results[0].save(Path(ask.save).expanduser())
+            try:
+                results[0].save(Path(ask.save).expanduser())
+            except BadParam as error:  # it was writable when it was checked, and is not any more
+                if results[0].tokens:
+                    error.spent, error.tokens = "yes", results[0].tokens
+                error.call_id = results[0].id
+                errors.append(error)
         if errors:
             raise partly(errors[0], results, len(orders))
         return results

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+from worlds import until
 
 import elumenta_nb as el
 from elumenta_nb._values import Ask, Origin, Sent
@@ -61,6 +62,25 @@ def test_a_prompt_for_a_model_that_takes_none_is_refused(world, tmp_path):
         world.buy("whisper", "a cat", input=str(tmp_path / "call.mp3"))
 
     assert world.posts() == 0
+
+
+def test_a_copy_that_cannot_be_written_after_all_keeps_the_result_and_says_what_was_charged(world, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    world.server.fault("slow", path="/generate", method="POST", seconds=0.5)
+    ask = Ask(model="photon-flash", prompt="x", save=str(folder / "one.png"))
+    handle = world.session.start(ask, Origin(source="python"))
+    until(world.posts)
+    folder.rmdir()
+    folder.write_text("a file by now")
+
+    with pytest.raises(el.BadParam, match="one.png") as caught:
+        handle.result(20)
+
+    (result,) = caught.value.results
+    assert result.path is not None
+    assert (caught.value.spent, caught.value.tokens, caught.value.call_id) == ("yes", 1, result.id)
+    assert world.charged == 1
 
 
 def test_one_file_cannot_take_several_results(world, tmp_path):
