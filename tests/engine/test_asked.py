@@ -74,7 +74,7 @@ def test_a_copy_that_cannot_be_written_after_all_keeps_the_result_and_says_what_
     folder.rmdir()
     folder.write_text("a file by now")
 
-    with pytest.raises(el.BadParam, match="one.png") as caught:
+    with pytest.raises(el.BadParam, match=r"one\.png") as caught:
         handle.result(20)
 
     (result,) = caught.value.results
