@@ -48,25 +48,35 @@ def test_events_are_shown_on_the_calling_thread(runtime):
 
 
 def test_an_interrupt_ends_the_wait_and_the_last_word_is_heard(runtime):
-    cleaned = threading.Event()
-    heard = Heard()
+    cleaned, waits = threading.Event(), threading.Event()
+    sent_at = []
+
+    class View(Heard):
+        def tick(self):
+            waits.set()
+
+    heard = View()
 
     async def work(emit):
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             with CancelScope(shield=True):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
             emit(Stopped(call_id=7, status="pending", at_risk=26))
             cleaned.set()
             raise
 
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    began = time.monotonic()
+    def interrupt():
+        assert waits.wait(20)
+        sent_at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         runtime.run(work, heard)
 
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - sent_at[0] < 1.0
     assert cleaned.is_set()
     assert heard == [Stopped(call_id=7, status="pending", at_risk=26)]
 
@@ -80,25 +90,32 @@ def test_an_error_reaches_the_caller_as_itself(runtime):
 
 
 def test_a_handle_waits_stops_and_can_be_awaited(runtime):
+    go = threading.Event()
+
     async def slow(_emit):
-        await asyncio.sleep(0.2)
+        while not go.is_set():
+            await asyncio.sleep(0.01)
         return 42
 
     handle = runtime.submit(slow)
     with pytest.raises(TimeoutError) as told:
         handle.result(timeout=0.01)
     assert len(told.value._render_traceback_()) == 1
-    assert handle.result(timeout=5) == 42
+    go.set()
+    assert handle.result(timeout=20) == 42
     assert handle.done()
+    go.clear()
 
     async def outside():
+        asyncio.get_running_loop().call_later(0.05, go.set)
         return await runtime.submit(slow)
 
     assert asyncio.run(outside()) == 42
+    go.clear()
     stopped = runtime.submit(slow)
     stopped.stop()
     with pytest.raises(CancelledError, match=r"Stopped waiting.*still charged: %elumenta recover") as left:
-        stopped.result(timeout=5)
+        stopped.result(timeout=20)
     assert len(left.value._render_traceback_()) == 2  # of the runtime nobody wants to see the lines
 
 
