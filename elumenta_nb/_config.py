@@ -230,10 +230,10 @@ def _allowed(table: Any, path: Path, *, project: bool) -> Iterator[tuple[str, An
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         if path.name == "pyproject.toml":  # somebody else's file: not ours to complain about
             return {}
         raise ConfigError(_("{path} cannot be read: {why}").format(path=path, why=error)) from None

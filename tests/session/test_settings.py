@@ -76,6 +76,18 @@ def test_a_project_may_not_have_charged_what_its_user_would_not(tmp_path, own, a
     assert getattr(settings, asked.split()[0]) == got
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_that_chooses_the_sandbox_is_read_or_refused_never_passed_over(tmp_path, encoding):
+    (tmp_path / "config.toml").write_text('mode = "sandbox"  # без списаний', encoding=encoding)
+    environ = {"ELUMENTA_HOME": str(tmp_path), "ELUMENTA_API_KEY": "nb_x1234567"}
+
+    if encoding == "utf-16":
+        with pytest.raises(el.ConfigError, match=r"config\.toml cannot be read"):
+            load({}, environ=environ, cwd=tmp_path)
+    else:
+        assert load({}, environ=environ, cwd=tmp_path).where() == "sandbox"
+
+
 @pytest.mark.parametrize("line", ['reuse = "always"', 'reuse = ["off"]', 'mode = "dry"', "mode = 5"])
 def test_what_a_project_says_wrong_is_named(tmp_path, line):
     (tmp_path / "pyproject.toml").write_text(f"[tool.elumenta]\n{line}\n")
