@@ -14,7 +14,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ._errors import BadParam, ConfigError, ConfirmPrice, PriceAboveMax
 from ._language import gettext as _, ngettext, number, tokens
@@ -143,8 +143,7 @@ def _read(path: Path) -> pd.DataFrame:
             case ".csv":
                 frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding=_BOM)
             case ".jsonl":
-                lines = path.read_text(encoding=_BOM).splitlines()
-                frame = pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
+                frame = pd.DataFrame(_records(path), dtype=object)
             case _:
                 frame = pd.read_parquet(path)
     except (OSError, ValueError, TypeError) as error:  # pyarrow's, pandas' and the decoder's errors are among them
@@ -153,6 +152,21 @@ def _read(path: Path) -> pd.DataFrame:
         frame = frame.reset_index()
     frame.index = pd.RangeIndex(1, len(frame) + 1)  # people count rows from one
     return frame
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """The rows of JSON Lines. A line ends at its line feed: a text may hold what `splitlines` takes for an end."""
+    rows = []
+    for place, line in enumerate(path.read_text(encoding=_BOM).split("\n"), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(_("line {n}: {why}").format(n=place, why=getattr(error, "msg", error))) from None
+            if not isinstance(row, dict):
+                raise ValueError(_("line {n}: {why}").format(n=place, why=_("it is not an object: {…}")))
+            rows.append(row)
+    return rows
 
 
 def _as_typed(frame: pd.DataFrame, source: Path, line: Line) -> pd.DataFrame:

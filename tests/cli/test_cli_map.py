@@ -159,6 +159,21 @@ def test_a_wrong_command_line_is_status_2_says_what_is_wrong_and_sends_nothing(w
     assert not Path("out.csv").exists()
 
 
+@pytest.mark.parametrize(("second", "why"), [("{not json", "line 2: "), ("5", "line 2: it is not an object")])
+def test_a_line_that_is_no_row_is_named(second, why, rehearsal, capsys):
+    Path("rows.jsonl").write_text(f'{{"title": "lamp"}}\n{second}\n', encoding="utf-8")
+
+    assert main(["map", "rows.jsonl", "--model", "gpt-5-nano", "--template", "{{title}}", "--dry-run"]) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_line_of_json_ends_at_its_line_feed_only(rehearsal, capsys):
+    Path("rows.jsonl").write_text('{"title": "a\u2028b\x85c"}\r\n{"title": "d"}\r\n', encoding="utf-8", newline="")
+
+    assert main(["map", "rows.jsonl", "--model", "gpt-5-nano", "--template", "{{title}}", "--dry-run"]) == 0
+    assert "2 calls to buy" in capsys.readouterr().out
+
+
 def test_parquet_without_its_library_is_refused_before_anything_is_bought(goods, rehearsal, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # as Python finds what is not installed
 
