@@ -215,7 +215,8 @@ class _Reader:
         return None, False
 
     def _read(self, row: Option, text: str) -> Any:
-        if text and text[0] in _PAIRS and not any(mark in text[1:] for mark in _PAIRS[text[0]]):
+        closing = _PAIRS.get(text[:1], "")
+        if closing and len(text.split()) == 1 and not set(closing) & set(text[1:]):
             raise BadParam(
                 _("{option} would end at the first space: {mark} is not a quote that counts here.").format(
                     option=dashed(row.key), mark=text[0]

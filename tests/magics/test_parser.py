@@ -204,6 +204,7 @@ def test_a_value_in_quotes_that_do_not_count_is_not_cut_at_its_first_space(line)
 
     assert '"…"' in caught.value.hint
     assert read("text --system “short” hi").params == {"system_prompt": "“short”"}
+    assert read("text --system '“Be short' hi").params == {"system_prompt": "“Be short"}
 
 
 @pytest.mark.parametrize("option", ["--reuse=onyl", "--reuse=none", "--diarize=perhaps"])
