@@ -6,6 +6,7 @@ In a notebook a call knows its cell and shows its progress there; in a script it
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -99,7 +100,8 @@ class Stream:
 
     def _left(self, why: BaseException) -> None:
         self._handle.stop()
-        leave(self._handle, why, self._heard)
+        if not sys.is_finalizing():  # a script that ends closes its streams when there is nobody left to tell
+            leave(self._handle, why, self._heard)
 
     @property
     def result(self) -> Result:
