@@ -164,7 +164,10 @@ class Book:
     # ------------------------------------------------------------ rows that exist
 
     def accept(self, tx: Tx, now_us: int, items: Sequence[tuple[int, GenerationId]]) -> list[bool | LedgerError]:
-        """The server has the job: its id is on disk before the first wait. False: the row is final already."""
+        """The server has the job: its id is on disk before the first wait. False: the row is final already.
+
+        One that was settled by a generation found in the history, and is told another one, is open again.
+        """
         return self._change(tx, now_us, [(call_id, (generation,)) for call_id, generation in items], self._accept)
 
     def claim(self, tx: Tx, now_us: int, items: Sequence[tuple[int, GenerationId]]) -> list[bool | LedgerError]:
@@ -214,7 +217,10 @@ class Book:
         return outcome
 
     def _accept(self, hand: Hand, change: Change, generation: GenerationId) -> bool:
-        if change.status in {State.COMPLETED, State.CANCELLED} or (
+        if change.status == State.COMPLETED and change.has_wrong_id(generation):  # paid by what was another's
+            change.tokens, change.held, change.ended_us = 0, change.quoted, None
+            change.flags &= ~Flag.ESTIMATED
+        elif change.status in {State.COMPLETED, State.CANCELLED} or (
             change.status == State.FAILED and not change.flags & Flag.LOST
         ):
             return False

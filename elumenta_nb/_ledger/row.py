@@ -135,6 +135,10 @@ class Change:
         """Its generation as stored."""
         return self.generation_no, self.generation_name
 
+    def has_wrong_id(self, told: GenerationId) -> bool:
+        """Whether its generation is one that was found in the history, and the server tells another."""
+        return self.has_id and bool(self.flags & Flag.ADOPTED) and self.named != split_id(told)[:2]
+
     def is_waited_for(self, now_us: int) -> bool:
         """Whether its request is about to be sent, or under way: nobody else can know yet what becomes of it."""
         return self.status == State.RESERVED and self.lease_us is not None and self.lease_us > now_us

@@ -173,8 +173,11 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(call_id=calls, generation=st.integers(1, 8))
     def accept(self, call_id: int, generation: int) -> None:
         if row := self.row(call_id):
-            able = row.status in OPEN or row.lost
+            wrong = row.status == "completed" and row.adopted and row.generation not in {None, generation}
+            able = row.status in OPEN or row.lost or wrong
             assert self.ledger.accept([(call_id, generation)]) == [able]
+            if wrong:
+                row.tokens, row.held = 0, row.quoted
             if able:
                 self.reopen(row, generation)
 

@@ -92,6 +92,23 @@ def test_accepted_and_released_rows_of_one_list_give_way_too(ledger):
     assert [(state.spent, state.held) for state in ledger.budgets()] == [(0, 39)]
 
 
+def test_an_id_that_is_told_opens_a_row_that_was_paid_by_what_was_found(ledger):
+    """Else the kernel that dies while it waits for that job leaves a charge that no row has."""
+    call_id = reserve(ledger)
+    ledger.claim([(call_id, 5)])
+    ledger.settle([Settlement(call_id=call_id, tokens=9, generation_id=5)])
+
+    assert ledger.accept([(call_id, 6)]) == [True]
+
+    row = ledger.call(call_id)
+    assert (row.status, row.tokens, row.held, row.generation_id, row.adopted) == ("pending", 0, 13, 6, False)
+    assert [(state.spent, state.held) for state in ledger.budgets()] == [(0, 13)]
+    assert ledger.owned([5, 6], account="7", api=LIVE) == {6}
+    ledger.settle([Settlement(call_id=call_id, tokens=11, generation_id=6)])
+    assert ledger.accept([(call_id, 7)]) == [False], "it was told already"
+    assert ledger.call(call_id).tokens == 11
+
+
 # ---------------------------------------------------------------- asked of many at once
 
 
