@@ -57,6 +57,7 @@ class Status:
     budgets: tuple[BudgetState, ...]
     open_calls: int
     open_tokens: int
+    problem: str = ""  # why the server told less than it should
 
 
 class Session(Mapping):
@@ -112,22 +113,24 @@ class Session(Mapping):
         """What is known without waiting for anything but the balance."""
         where = self._settings.where()
         services = self.services()
-        balance = None
-        if where != "only":
-            with contextlib.suppress(ElumentaError):
-                balance = self.balance()
-        rows = self.open_entries() if where != "only" else []
-        server = self._server
+        balance, rows, budgets, problem = None, [], [], ""
+        try:
+            budgets = self.budget_states()
+            rows = [] if where == "only" else self.open_entries()
+            balance = None if where == "only" else self.balance()
+        except ElumentaError as error:
+            problem = f"{type(error).__name__}: {error}"
         key = self._settings.api_key
         return Status(
             mode=where,
-            base_url=server.url if server else self._settings.base_url,
-            key="–" if server or key is None else key.last_four,
+            base_url=self._server.url if self._server else self._settings.base_url,
+            key="–" if self._server or key is None else key.last_four,
             balance=balance,
             limits=services.client.limits,
-            budgets=tuple(self.budget_states()),
+            budgets=tuple(budgets),
             open_calls=len(rows),
             open_tokens=sum(row.held for row in rows),
+            problem=problem,
         )
 
     def budget_states(self) -> list[BudgetState]:
@@ -307,7 +310,7 @@ class Session(Mapping):
         services = self.services()
         row = services.ledger.call(call_id)
         store = self._store_in(Path(row.folder)) if row.folder else services.store
-        take = store.of_call(row.restored_from or call_id, services.api)
+        take = store.of_call(row.restored_from or call_id, services.api, row.fingerprint)
         if take is not None:
             return Result.from_take(take, base=store.base, call_id=call_id, reused=row.reused)
         if row.generation_id is None or row.status in ("failed", "cancelled"):
@@ -326,7 +329,7 @@ class Session(Mapping):
         """The stored result of a row of the ledger, if its files are here; nothing is fetched."""
         with contextlib.suppress(ElumentaError, OSError):
             store = self._store_in(Path(row.folder)) if row.folder else self.services().store
-            return store.of_call(row.restored_from or row.id, row.api)
+            return store.of_call(row.restored_from or row.id, row.api, row.fingerprint)
         return None
 
     # ------------------------------------------------------------ choosing where calls go

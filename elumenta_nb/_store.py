@@ -181,11 +181,19 @@ class Store:
         """The take of that id, if it is sound."""
         return next(self._where(lambda take: take.id == take_id), None)
 
-    def of_call(self, call_id: int, api: str) -> Take | None:
-        """The take that the ledger's row bought, a whole one before one that was cut."""
+    def of_call(self, call_id: int, api: str, fingerprint: str = "") -> Take | None:
+        """The take that the ledger's row bought, a whole one before one that was cut.
+
+        `fingerprint` is the row's: a folder may hold takes of another ledger, whose rows have the same numbers.
+        """
         with self._lock:
             self._refresh()
-            found = [take for index in self._indexes for take in index.of_call(call_id) if take.api == api]
+            found = [
+                take
+                for index in self._indexes
+                for take in index.of_call(call_id)
+                if take.api == api and fingerprint in ("", take.fingerprint)
+            ]
             return next((take for take in sorted(found, key=lambda take: not take.complete) if self._sound(take)), None)
 
     def holds(self, fingerprints: Iterable[str], *, category: str, model: str) -> set[str]:

@@ -152,7 +152,20 @@ def test_a_take_is_found_by_its_id_and_by_the_row_that_bought_it(tmp_path):
     take = draft.commit(Reply(id=1), tokens=13, call_id=41)
     assert store.take(take.id) == store.of_call(41, LIVE) == take
     assert store.of_call(41, SANDBOX) is None
+    assert store.of_call(41, LIVE, take.fingerprint) == take
     assert [one.id for one in store.takes()] == [take.id]
+
+
+def test_a_take_of_another_ledger_s_row_of_that_number_is_not_this_row_s(tmp_path):
+    store = store_at(tmp_path)
+    draft = store.begin(call("a colleague's", category="text", model="gpt-5"), LIVE)
+    draft.commit(Reply(text="another answer"), tokens=2, call_id=41)
+    mine = store.fingerprint(call("mine", category="text", model="gpt-5"), LIVE)
+
+    assert store.of_call(41, LIVE, mine) is None
+    draft = store.begin(call("mine", category="text", model="gpt-5"), LIVE)
+    take = draft.commit(Reply(text="my answer"), tokens=2, call_id=41)
+    assert store.of_call(41, LIVE, mine) == take
 
 
 @pytest.mark.parametrize(
