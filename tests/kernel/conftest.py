@@ -35,7 +35,8 @@ class Ran:
 
     @property
     def outputs(self) -> list[tuple[str, str]]:
-        """What stays: (kind, plain text), with cleared displays taken away."""
+        """What stays to be seen: (kind, plain text), without what was cleared, or emptied as a line of progress is."""
+        last = {what["transient"]["display_id"]: what["data"]["text/plain"] for what in self.of("update_display_data")}
         left: list[tuple[str, str]] = []
         clearing = False
         for _at, kind, content in self.messages:
@@ -46,6 +47,8 @@ class Ran:
                 continue
             if clearing:
                 left, clearing = [], False
+            if last.get(content.get("transient", {}).get("display_id")) == "":
+                continue
             text = content.get("data", {}).get("text/plain", content.get("text", content.get("evalue", "")))
             left.append((kind, text))
         return left
