@@ -131,6 +131,8 @@ def status(told: Status, origin: Origin) -> Card:
     ]
     if told.balance is not None:
         rows += _balance_rows(told.balance)
+    if told.problem:
+        rows.append((_("The server"), told.problem))
     rows += _limit_rows(told.limits)
     rows += _budget_rows(told.budgets, origin)
     if told.open_calls:
@@ -142,7 +144,8 @@ def status(told: Status, origin: Origin) -> Card:
                 ),
             )
         )
-    return Card("Elumenta", tuple(rows), _("What can be said: %elumenta help"))
+    hint = _("What is wrong: %elumenta doctor") if told.problem else _("What can be said: %elumenta help")
+    return Card("Elumenta", tuple(rows), hint)
 
 
 def _budget_rows(budgets: Iterable[BudgetState], origin: Origin) -> list[tuple[str, str]]:

@@ -77,6 +77,11 @@ def _run(words: list[str]) -> int:
     if name in ("-h", "--help", "help"):
         print(_page())
         return DONE
+    if name in ("-V", "--version"):
+        from . import __version__
+
+        print(f"elumenta-nb {__version__}")
+        return DONE
     if own := _OWN.get(name):
         return _own(name, own, words)
     return _verb(name, words)

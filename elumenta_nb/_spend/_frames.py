@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from elumenta_nb._catalog import closest
@@ -170,8 +170,7 @@ def _moment(given: date | datetime | timedelta | str, zone: tzinfo | None, now: 
             since = datetime.combine(since, time())
         if since.tzinfo is None:
             since = since.replace(tzinfo=zone) if zone else since.astimezone()
-        moment: datetime = since.astimezone(UTC)
-        return moment
+        return cast("datetime", since.astimezone(UTC))
     except (ValueError, OverflowError, TypeError):
         raise BadParam(
             _("since={value!r} is not a date or a length of time.").format(value=given),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import elumenta_nb
 from elumenta_nb import _session
 from elumenta_nb._cli import main
 
@@ -24,6 +25,11 @@ def test_alone_it_lists_its_commands(capsys):
     page = capsys.readouterr().out
     for name in ("demo", "sandbox", "price", "spend", "balance", "models", "plans", "recover"):
         assert re.search(rf"^{name}\b", page, re.MULTILINE)
+
+
+def test_its_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"elumenta-nb {elumenta_nb.__version__}\n"
 
 
 @pytest.mark.parametrize("name", ["demo", "sandbox", "price", "spend", "recover"])

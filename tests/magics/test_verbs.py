@@ -204,6 +204,19 @@ def real(shell, monkeypatch):
     magics.detach()
 
 
+@pytest.mark.slow
+def test_the_status_says_what_it_knows_where_the_server_is_in_trouble(real):
+    real("%%elumenta text gpt-5\nhello\n")
+    current().server().fault("status", path="*balance", code=500, times=20)
+    card = plain(real("%elumenta"))
+
+    assert re.search(r"^  Mode +SANDBOX", card, re.MULTILINE)
+    assert re.search(r"^  The server +\w+: .*", card, re.MULTILINE)
+    assert re.search(r"^  Requests this hour +\d+ left", card, re.MULTILINE)
+    assert card.endswith("What is wrong: %elumenta doctor")
+    assert "Balance" not in card
+
+
 def test_a_session_in_the_sandbox_from_balance_to_spend(real):
     assert "1,500 tokens" in plain(real("%elumenta balance"))
     result = real("%%elumenta text gpt-5 --tag demo\nhello\n")
