@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from ._alike import SLACK_S, WINDOW_S, Generations
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Listing"]
 
 PAGES: Final = 100
+RECENT_S: Final = 120.0
 
 
 class _Reading:
@@ -30,6 +33,7 @@ class _Reading:
         self._first: int | None = None  # rows of the first page
         self._totals: list[int] = []
         self._last: float | None = None  # the time that was told last
+        self._newest, self._oldest = -inf, inf
         self._falls = self._rises = False
 
     def take(self, history: History, earliest: float) -> bool:
@@ -66,13 +70,12 @@ class _Reading:
         return len(self._ids) + self._bare
 
     def _follow(self, made: float | None) -> None:
-        """Whether the newest come first is not documented: the times tell."""
+        """Whether the newest come first is not documented: the times tell, of all that were told so far."""
         if made is None:
             return
-        if self._last is not None:
-            self._falls = self._falls or made < self._last - SLACK_S
-            self._rises = self._rises or made > self._last + SLACK_S
-        self._last = made
+        self._falls = self._falls or made < self._newest - SLACK_S
+        self._rises = self._rises or made > self._oldest + SLACK_S
+        self._newest, self._oldest, self._last = max(self._newest, made), min(self._oldest, made), made
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,13 @@ class Listing:
 
     @classmethod
     async def read(cls, services: Services, category: str, model: str, since: float) -> Listing:
-        """`since` is Unix time on our clock. Raises what the server says."""
+        """`since` is Unix time on our clock. Raises what the server says.
+
+        Where it is past, what was made in the quarter of an hour before it is read too, for the history's clock may be
+        behind; a call of this moment, maybe one of thousands, is looked for among the newest.
+        """
         reading = _Reading()
+        margin_s = WINDOW_S if time.time() - since > RECENT_S else SLACK_S
         for page in range(1, PAGES + 1):
             try:
                 history = await services.client.history(page=page, limit=100, category=category, model=model)
@@ -93,7 +101,7 @@ class Listing:
                 if page == 1:
                     raise
                 history = History(page=page)  # a page after the last
-            if reading.take(history, since + services.client.skew_s - WINDOW_S):  # its clock may be behind
+            if reading.take(history, since + services.client.skew_s - margin_s):
                 break
         return cls(Generations(reading.found.values()), reading.whole)
 

@@ -219,3 +219,15 @@ def test_an_account_s_history_that_cannot_be_read_is_said(world):
 
     with pytest.raises(el.BadReply, match="does not hold a list of generations"):
         world.session.account_history()
+
+
+def test_a_call_of_this_moment_is_looked_for_among_the_newest_and_an_old_one_further_back():
+    """Beside a map that makes thousands, each lost answer would else read the quarter of an hour before it."""
+    now = time.time()
+    services: Any = SimpleNamespace(client=Paged([row(9000 - n, (now - NOW) * -1 + n) for n in range(3000)]))
+
+    asyncio.run(Listing.read(services, "text", "gpt-5", now - 10))
+    assert services.client.asked == 1
+
+    asyncio.run(Listing.read(services, "text", "gpt-5", now - 600))
+    assert services.client.asked == 1 + 16, "1,500 seconds of one a second"
