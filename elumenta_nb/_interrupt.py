@@ -25,7 +25,8 @@ def explain(stop: KeyboardInterrupt, record: Record, ask: Ask) -> None:
 
 def left(record: Record) -> list[str]:
     """What a call that nobody waits for any more may still cost, and how to get it."""
-    over = [event.call_id for event in record.stopped if event.status == "completed" and event.call_id is not None]
+    paid = [event for event in record.stopped if event.status == "completed"]
+    over = sorted(event.call_id for event in paid if event.call_id is not None)
     on = [event for event in record.stopped if event.status not in {"cancelled", "completed"}]
     at_risk = sum(event.at_risk for event in on)
     calls = [event.call_id for event in on if event.call_id is not None]

@@ -176,9 +176,13 @@ class Handle(Generic[T]):
 def _short(kind: type[Exception], *lines: str) -> Exception:
     """An error that is shown in these lines: IPython asks the exception itself."""
     error = kind(" ".join(lines))
-    shown = [f"\x1b[31m{kind.__name__}\x1b[0m: {lines[0]}", *lines[1:]]
-    error._render_traceback_ = lambda: shown  # type: ignore[attr-defined]  # an attribute of this one exception
+    _shown(error, *lines)
     return error
+
+
+def _shown(error: BaseException, *lines: str) -> None:
+    shown = [f"\x1b[31m{type(error).__name__}\x1b[0m: {lines[0]}", *lines[1:]]
+    error._render_traceback_ = lambda: shown  # type: ignore[attr-defined]  # an attribute of this one exception
 
 
 class Runtime:
@@ -256,9 +260,11 @@ class Runtime:
                 if event is _END:
                     break
                 show(event)
-        except BaseException:
+        except BaseException as why:
             handle.stop()
             handle.last_words(show)
+            if isinstance(why, KeyboardInterrupt):  # whoever has more to say of it says so above
+                _shown(why, _("stopped waiting."))
             raise
         return handle._future.result()  # noqa: SLF001 - as above
 

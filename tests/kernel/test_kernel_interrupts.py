@@ -123,6 +123,14 @@ def test_a_call_of_python_says_it_as_a_cell_does(kernel, server):
     assert "%elumenta recover" in text
 
 
+def test_a_question_that_costs_nothing_ends_in_a_line(kernel, server):
+    server.fault("slow", path="*calculate-price", seconds=20)
+    source = 'import elumenta_nb as el\nel.quote("kling-v2.1", duration=10)'
+    text = check(stop(kernel, server, source, reached="calculate-price"))
+
+    assert text.endswith("stopped waiting.")
+
+
 def test_a_map_says_what_goes_on_and_how_to_get_the_rest(kernel, server):
     server.fault("slow", path="/generate", method="POST", seconds=3, times=2)
     source = """import pandas as pd
