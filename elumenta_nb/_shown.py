@@ -54,8 +54,8 @@ def spent(frame: Any) -> Any:
     return _shown_as(frame, bundle)
 
 
-def budgets(frame: Any, states: Iterable[BudgetState], origin: Origin) -> Any:
-    """The same frame; as it is, it shows each budget by its name at `origin`."""
+def budgets(frame: Any, states: Iterable[BudgetState], origin: Origin, *, is_missed: bool = False) -> Any:
+    """The same frame; as it is, it shows each budget by its name at `origin`. `is_missed`: none of it was to be cleared."""
     names = {(state.per, state.scope, state.user, state.tag): state.name_at(origin) for state in states}
 
     def bundle(now: Any) -> Bundle:
@@ -73,7 +73,10 @@ def budgets(frame: Any, states: Iterable[BudgetState], origin: Origin) -> Any:
             for row in _rows(now)
         ]
         columns = (_("Budget"), _("Limit"), _("Spent"), _("Held"), _("Left"))
-        return table(columns, rows, hint=_("In Elumenta tokens. What would go over it is not sent."))
+        missed = _("There was no such budget, so none was cleared: name its --per, --user and --tag.")
+        return table(
+            columns, rows, hint=missed if is_missed else _("In Elumenta tokens. What would go over it is not sent.")
+        )
 
     return _shown_as(frame, bundle)
 

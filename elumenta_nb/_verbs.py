@@ -136,11 +136,12 @@ def _budget(desk: Desk, line: Line) -> Any:
     scope = {"per": line["per"] or "notebook", "user": line["user"], "tag": line["tag"]}
     if limit is not None and line["clear"]:
         raise BadParam(_("Set a budget or clear it, not both at once."))
+    before = len(desk.session.budgets()) if line["clear"] else 0
     if limit is not None or line["clear"]:
         desk.session.budget(limit, **scope, origin=desk.shell.origin())
     frame, states, origin = desk.session.budgets(), desk.session.budget_states(), _here(desk)
     if limit is None:
-        return _shown.budgets(frame, states, origin)
+        return _shown.budgets(frame, states, origin, is_missed=0 < before == len(frame))
     target = {"notebook": origin.notebook, "kernel": origin.kernel}.get(scope["per"], "")
     facts = {**scope, "target": target, "user": scope["user"] or "", "tag": scope["tag"] or ""}
     is_set = (frame[list(facts)] == list(facts.values())).all(axis=1)
@@ -239,8 +240,7 @@ def _panel(desk: Desk, line: Line) -> Any:
 
 def _login(desk: Desk, line: Line) -> Card:
     where = desk.session.login(_typed_key(), keyring=bool(line["keyring"]))
-    told = desk.session.status()
-    return _cards.logged_in(_cards.status(told, _here(desk)), str(where), told.mode, desk.session.settings)
+    return _cards.logged_in(status(desk), str(where), desk.session.mode, desk.session.settings)
 
 
 def _typed_key() -> str:

@@ -70,7 +70,7 @@ def test_a_login_says_where_the_key_is_and_what_keeps_it_from_being_used(
     shell, session, monkeypatch, tmp_path, environ, mode, said
 ):
     monkeypatch.setattr(getpass, "getpass", lambda _prompt: KEY)
-    session.settings = load({"home": tmp_path}, environ=environ)
+    session.mode, session.settings = mode, load({"home": tmp_path}, environ=environ)
     session.status = lambda: Status(
         mode=mode,
         base_url="https://api.example",
@@ -266,6 +266,15 @@ def test_a_budget_is_set_kept_and_cleared(real, refused):
     assert type(error).__name__ == "BudgetExceeded"
     assert int(real("%elumenta budget")["limit"].iloc[0]) == 3
     assert len(real("%elumenta budget --clear")) == 0
+
+
+def test_a_budget_that_is_not_there_is_not_cleared_and_that_is_said(real):
+    real("%elumenta budget 3 --per day --tag draft")
+    frame = real("%elumenta budget --clear")
+    assert len(frame) == 1
+    assert shown_as(frame).endswith("so none was cleared: name its --per, --user and --tag.")
+
+    assert len(real("%elumenta budget --clear --per day --tag draft")) == 0
 
 
 def test_the_card_calls_a_budget_this_notebook_only_here_and_this_one_comes_first(real):
