@@ -139,7 +139,7 @@ def test_several_calls_that_are_stopped_each_have_their_row(world_of):
 
 
 def test_a_job_that_takes_too_long_is_told_with_its_price_and_goes_on(world_of):
-    world = world_of(time_scale=0.02)
+    world = world_of(time_scale=0.1)  # two seconds and more
     world.session = world.new_session(job_timeout_s=0.5)
 
     with pytest.raises(el.JobTimedOut) as caught:
