@@ -192,14 +192,16 @@ def test_all_results_of_a_background_call_are_shown(kernel):
     assert now[slots[-1]].startswith("photon-flash × 3 · 3 tokens")
 
 
-def test_a_background_call_that_is_refused_says_what_to_do(kernel):
-    ran = kernel.run("%%elumenta video veo-3.1 -b -o dear\na film", cell_id="c8p")
+def test_a_background_call_that_is_refused_says_what_to_do(kernel, server):
+    server.fault("slow", path="*calculate-price", seconds=1.5)  # not before its places are there
+    ran = kernel.run("%%elumenta video veo-3.1 --audio true -b -o dear\na film", cell_id="c8p")
     said = "\n".join(kernel.places(places_of(ran), lambda now: len(now) == 2).values())
 
     assert len(ran.outputs) == 2
     assert said.count("ConfirmPrice") == 1
     assert "Nothing was charged.\n→ " in said
-    assert "--max-price 167" in said
+    assert "--max-price 334" in said
+    assert server.faults.waiting() == []
 
 
 def test_a_quiet_background_call_shows_nothing_until_it_is_asked_for(kernel):
