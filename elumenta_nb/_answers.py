@@ -30,11 +30,15 @@ def asked_for(params: dict[str, Any], resolved: Resolved, shape: str | None) -> 
 
 @dataclass(slots=True)
 class Turn:
-    """A prompt and its answer; `key` is the cell they came from, so that a cell run again replaces its own turn."""
+    """A prompt and its answer; `key` is the cell they came from, so that a cell run again replaces its own turns.
+
+    `run` is that cell's run: within one run each line goes on where the last one ended.
+    """
 
     key: str
     prompt: str
     answer: str
+    run: str = ""
 
 
 @dataclass(slots=True)
@@ -48,18 +52,19 @@ class Chat:
     def turns(self) -> list[Message]:
         return _messages(self.kept)
 
-    def before(self, key: str) -> tuple[Message, ...]:
-        """The turns ahead of the one this cell made, or all of them."""
-        place = next((index for index, turn in enumerate(self.kept) if key and turn.key == key), len(self.kept))
-        return tuple(_messages(self.kept[:place]))
+    def before(self, key: str, run: str = "") -> tuple[Message, ...]:
+        """The turns ahead of the one that this call replaces, or all of them."""
+        return tuple(_messages(self.kept[: self._place(key, run)]))
 
-    def add(self, key: str, prompt: str, answer: str) -> None:
-        turn = Turn(key, prompt, answer)
-        for index, old in enumerate(self.kept):
-            if key and old.key == key:
-                self.kept[index] = turn
-                return
-        self.kept.append(turn)
+    def add(self, key: str, prompt: str, answer: str, run: str = "") -> None:
+        """In the place of the turn that an earlier run of the cell made, else at the end."""
+        place = self._place(key, run)
+        self.kept[place : place + 1] = [Turn(key, prompt, answer, run)]
+
+    def _place(self, key: str, run: str) -> int:
+        """Of the first turn that an earlier run of this cell made, or behind the last."""
+        earlier = (at for at, turn in enumerate(self.kept) if key and turn.key == key and not (run and turn.run == run))
+        return next(earlier, len(self.kept))
 
     def reset(self) -> None:
         self.kept.clear()

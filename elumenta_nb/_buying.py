@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import inf
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from ._answers import Chat, asked_for
 from ._catalog import Model, Resolved, catalog
@@ -89,7 +89,7 @@ class Buying(Wiring):
 
     def orders(self, ask: Ask, origin: Origin) -> list[Order]:
         """The checked calls of an ask, one for each of `count`. Raises what is wrong with it; nothing is sent."""
-        if isinstance(ask.count, bool) or not isinstance(ask.count, Integral) or not 1 <= ask.count <= MAX_COUNT:
+        if not _is_count(ask.count) or ask.count > MAX_COUNT:
             raise BadParam(_("--count is a whole number from 1 to {most}.").format(most=MAX_COUNT))
         most = ask.max_price
         if most is not None and (isinstance(most, bool) or not isinstance(most, Real) or not 0 <= most < inf):
@@ -142,7 +142,7 @@ class Buying(Wiring):
     def _turns(self, ask: Ask, origin: Origin) -> tuple[Message, ...]:
         if ask.chat is None:
             return ()
-        return self.chat(ask.chat).before(origin.cell_id or origin.source_hash)
+        return self.chat(ask.chat).before(origin.cell_id or origin.source_hash, origin.run)
 
     def chat(self, name: str) -> Chat:
         return self.chats.setdefault(name, Chat(name))
@@ -152,6 +152,8 @@ class Buying(Wiring):
         if self._settings.reuse == "only":
             return "only"
         if ask.reuse is not None:
+            if ask.reuse not in get_args(Reuse):
+                raise BadParam(_("reuse is one of {names}.").format(names=", ".join(get_args(Reuse))))
             return ask.reuse
         if self._settings.reuse is not None:
             return self._settings.reuse
@@ -208,7 +210,8 @@ class Buying(Wiring):
             except BadReply as error:
                 errors.append(error)
         if ask.chat is not None and results and not errors:
-            self.chat(ask.chat).add(call.origin.cell_id or call.origin.source_hash, call.prompt, results[0].text or "")
+            place = call.origin.cell_id or call.origin.source_hash
+            self.chat(ask.chat).add(place, call.prompt, results[0].text or "", call.origin.run)
         if ask.save and results:
             try:
                 results[0].save(Path(ask.save).expanduser())
@@ -242,7 +245,10 @@ class Buying(Wiring):
         return result
 
     def price(self, ask: Ask) -> tuple[Quote, int]:
-        """The price of one generation, and of all `count` of them, in Elumenta tokens. Sends no generation."""
+        """The price of one generation, and of all `count` of them, in Elumenta tokens. Sends no generation.
+
+        Raises `BadParam`, as for a count that is no whole number of at least 1.
+        """
         quote, _held = self._priced(ask)
         return quote, quote.tokens * ask.count
 
@@ -252,6 +258,8 @@ class Buying(Wiring):
         return quote, held * ask.count
 
     def _priced(self, ask: Ask) -> tuple[Quote, int]:
+        if not _is_count(ask.count):
+            raise BadParam(_("--count is a whole number of at least 1."))
         resolved = self.resolve(ask)
         _params, inputs = read_inputs(resolved, ask.input, lenient=True)
         resolved = with_inputs(resolved, inputs)
@@ -262,6 +270,10 @@ class Buying(Wiring):
         services = self.services()
         quote = runtime.call(lambda: services.prices.quote(resolved))
         return quote, services.prices.held(resolved, quote)
+
+
+def _is_count(count: Any) -> bool:
+    return not isinstance(count, bool) and isinstance(count, Integral) and int(count) >= 1
 
 
 def check_characters(*given: Any) -> None:

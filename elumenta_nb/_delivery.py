@@ -12,10 +12,12 @@ from anyio import to_thread
 from ._errors import DownloadFailed, ElumentaError
 from ._language import gettext as _
 from ._result import Result
+from ._sniff import sniff_file
 from ._values import Downloading, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ._order import Order
     from ._services import Services
@@ -102,7 +104,9 @@ class Delivery:
             return await self._new_take(reply, receipt, complete=complete)
         async with services.storing.setdefault(call_id, asyncio.Lock()):
             if self._order.is_joined or call_id in services.stored:  # two runs of a cell may wait for one job
-                take = await to_thread.run_sync(lambda: services.store.of_call(call_id, services.api))
+                take = await to_thread.run_sync(
+                    lambda: services.store.of_call(call_id, services.api, self._order.fingerprint)
+                )
                 if take is not None and (take.complete or not complete):
                     return take
             take = await self._new_take(reply, receipt, complete=complete)
@@ -132,6 +136,7 @@ class Delivery:
                     reply.url, draft.path, max_bytes=MAX_MEDIA_BYTES, progress=self._downloading
                 )
                 digest = file.digest
+                await to_thread.run_sync(self._check, draft.path)
                 if reply.thumbnail_url is not None:
                     with contextlib.suppress(ElumentaError):  # a poster is nice to have, not paid for
                         await services.client.download(
@@ -152,6 +157,12 @@ class Delivery:
         except BaseException:
             draft.discard()
             raise
+
+    def _check(self, path: Path) -> None:
+        """A sign-in page or an error with status 200 is not what was paid for. Raises `DownloadFailed`."""
+        kind = sniff_file(path)
+        if self._order.resolved.returns != "text" and kind.is_page:
+            raise DownloadFailed(_("a page came in its place ({mime})").format(mime=kind.mime))
 
     def _downloading(self, done_bytes: int, total_bytes: int | None) -> None:
         self._emit(Downloading(index=self._order.index, done_bytes=done_bytes, total_bytes=total_bytes))

@@ -42,8 +42,13 @@ def not_home(order: Order, rows: Iterable[Entry], store: Store, api: str) -> lis
     """The paid rows of equal calls that have no result in this store, those of the same cell first. Reads the store."""
     run = order.call.origin.run
     rows = [row for row in rows if not row.open and store.belongs(Path(row.folder))]
-    lacking = store.without_take(api, {row.id for row in rows}) if rows else set()
-    found = [row for row in rows if row.id in lacking and _is_kept(order, row) and not (run and row.origin.run == run)]
+    found = [
+        row
+        for row in rows
+        if _is_kept(order, row)
+        and not (run and row.origin.run == run)
+        and not ((take := store.of_call(row.id, api, row.fingerprint)) and take.complete)
+    ]
     return sorted(found, key=lambda row: (not _same_cell(order, row), row.id))
 
 

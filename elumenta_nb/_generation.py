@@ -78,7 +78,7 @@ class Generation:
             else:
                 try:
                     reply = await self._services.client.poll(self._order.generation_id)
-                except NotFound as error:
+                except (NotFound, BadReply) as error:
                     reply = await self._found(error)
             return await self._home(await self._finished(reply))
 
@@ -195,16 +195,25 @@ class Generation:
             polls += 1
             try:
                 news = await self._news(reply.id, ends)
-            except NotFound as error:
+            except (NotFound, BadReply) as error:
                 lost += 1
                 if lost == LOST_POLLS:
-                    reply, lost = await self._found(error), 0
+                    reply, lost = await self._elsewhere(error, reply), 0
                 continue
             if news is None:
                 continue
             reply, lost = news, 0
             if not _is_final(reply):
                 self._emit(Waiting(index=self._order.index, progress=reply.progress, eta_s=reply.eta_s))
+        return reply
+
+    async def _elsewhere(self, error: NotFound | BadReply, reply: Reply) -> Reply:
+        """What the history says of a job whose page is gone, or cannot be read: that one is there, and waited for."""
+        self._order.shelf = None  # what a recovery read of the history is old by now
+        if isinstance(error, NotFound):
+            return await self._found(error)
+        with contextlib.suppress(ElumentaError):
+            return await find(self._services, self._order) or reply
         return reply
 
     async def _news(self, generation_id: int | str, ends: float) -> Reply | None:
@@ -215,9 +224,9 @@ class Generation:
             wait_s = min(error.retry_after or SLOW_POLL_S, max(0.0, ends - time.monotonic()))
             self._emit(Retrying(index=self._order.index, reason=_("request limit reached"), wait_s=wait_s))
             await self._services.sleep(wait_s)
-        except (TransportError, ServerError, BadReply):
+        except (TransportError, ServerError):
             pass
-        except NotFound:
+        except (NotFound, BadReply):
             raise
         except ElumentaError as error:
             error.spent, error.tokens, error.call_id = "maybe", self._order.held, self._order.call_id

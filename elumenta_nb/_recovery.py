@@ -17,7 +17,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from ._alike import EARLY_S, SLACK_S, WINDOW_S, Request, astray, candidates, told_apart
-from ._errors import BadParam, ElumentaError, NotFound, OutcomeUnknown
+from ._errors import BadParam, BadReply, ElumentaError, NotFound, OutcomeUnknown, ServerError
 from ._history import Listing
 from ._language import gettext as _
 from ._ledger import Release
@@ -195,11 +195,14 @@ async def find(services: Services, order: Order) -> Reply | None:
         return await _adopt(services, order)
     try:
         return await services.client.poll(order.generation_id)
-    except NotFound:
-        listing = await _listing(services, order)
+    except (NotFound, BadReply, ServerError) as error:  # its page has nothing to say: the history may
+        try:
+            listing = await _listing(services, order)
+        except ElumentaError:
+            raise error from None
         listed = listing.item(order.generation_id)
         if listed is None or not listed.status:
-            order.missing = listed is None and listing.whole
+            order.missing = isinstance(error, NotFound) and listed is None and listing.whole
             raise
         return listed
 

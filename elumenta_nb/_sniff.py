@@ -25,6 +25,11 @@ class FileType:
     ext: str
     family: Family
 
+    @property
+    def is_page(self) -> bool:
+        """Whether it is written for people or programs to read: what a server says in place of a picture or a sound."""
+        return self.family == "text" or self.mime in {"text/html", "application/xml"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:

@@ -23,7 +23,7 @@ from ._saved import check_target
 from ._sidecar import Damaged, Take, is_there, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ._values import Call, Reuse
 
@@ -230,10 +230,6 @@ class Store:
     def belongs(self, folder: Path) -> bool:
         """Whether results that were to go to this folder are looked for here."""
         return folder in self._folders()
-
-    def without_take(self, api: str, call_ids: Collection[int]) -> set[int]:
-        """Those of the calls that have no result here; one that is damaged or was cut is none."""
-        return {call_id for call_id in call_ids if not ((take := self.of_call(call_id, api)) and take.complete)}
 
     def takes(self) -> list[Take]:
         """All sound takes, the oldest first; every file is compared with its hash."""

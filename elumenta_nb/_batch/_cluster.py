@@ -335,7 +335,7 @@ class Crew(Fleet):
             if not new:
                 continue
             entry = next((entry for entry in new if not entry.open), new[-1])
-            take = None if entry.open else services.store.of_call(entry.id, services.api)
+            take = None if entry.open else services.store.of_call(entry.id, services.api, entry.fingerprint)
             if take is not None:
                 media = shown_path(take.media[0].path, services.store.base) if take.media else None
                 out = take.text if take.text is not None else media

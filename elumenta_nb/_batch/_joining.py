@@ -122,7 +122,7 @@ class Joining:
     async def _paid(self, task: Task, row: Entry) -> None:
         """Another kernel finished it: its take is in the store or on the way there, else the server has it."""
         services = self._services
-        take = await to_thread.run_sync(lambda: services.store.of_call(row.id, services.api))
+        take = await to_thread.run_sync(lambda: services.store.of_call(row.id, services.api, row.fingerprint))
         if take is not None:
             self._leave(row.id)
             self._joined(task, Result.from_take(take, base=services.store.base, call_id=row.id, reused=True))

@@ -263,7 +263,7 @@ class Runner:
             return
         services, order = self._services, task.order.of_row(entry)
         try:
-            take = await to_thread.run_sync(lambda: services.store.of_call(entry.id, services.api))
+            take = await to_thread.run_sync(lambda: services.store.of_call(entry.id, services.api, entry.fingerprint))
             take = take or await Generation(services, order, self._heard).fetch()
         except RateLimited as error:
             self.reason = str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import time
 from typing import Any
@@ -18,8 +19,12 @@ from elumenta_nb._values import Ask, Origin, Sent
 STRANGER = {"slug": "nova-9", "category": "text", "minimum": 3, "maximum": 3}
 
 
+runs = itertools.count()
+
+
 def cell(name: str) -> Origin:
-    return Origin(source="magic", cell_id=name, run=name)
+    """A run of a cell."""
+    return Origin(source="magic", cell_id=name, run=f"r{next(runs)}")
 
 
 def turns(world: Any, name: str = "desk") -> list[str]:

@@ -94,6 +94,7 @@ def by_panel(world: Any, shell: Any, category: str) -> tuple[Any, str]:
     """Chosen in its controls, bought by its button for the price it shows."""
     model, prompt, options = CASES[category]
     panel = Panel(lambda: world.session, None, category=category, model=model, namespace=shell.user_ns)
+    assert panel.served.wait(20)
     for control in panel.form.controls.values():
         for name in (control.param.name, *control.param.flags):
             if name.replace("-", "_") in options:

@@ -56,6 +56,41 @@ def test_a_cell_run_again_after_its_download_failed_fetches_it_for_nothing(world
     assert world.session.ledger().check() == []
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<!doctype html><title>Sign in</title><p>to see this",
+        '{"error": {"code": "forbidden"}}',
+        '<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+        "Access denied",
+    ],
+)
+def test_a_page_that_comes_in_place_of_the_file_is_not_the_result(world, page):
+    world.server.fault("garbage", body=page, **FILE)
+    with pytest.raises(el.DownloadFailed, match="a page came in its place") as caught:
+        world.buy("photon-flash", origin=cell())
+    world.server.faults.clear()
+    (result,) = world.buy("photon-flash", origin=cell())
+
+    assert caught.value.spent == "yes"
+    assert result.mime.startswith("image/")
+    assert "fetched now" in receipt_line(result.receipt)
+    assert world.posts() == 1
+    assert world.charged == world.booked == 1
+
+
+def test_a_colleague_s_results_in_the_folder_do_not_pass_for_one_s_own(world):
+    """A cloned repository brings takes whose numbers count the calls of another ledger."""
+    world.buy("photon-flash", "a colleague's cat", origin=cell("c9", "s9"))
+    world.session = world.new_session(home=world.home.parent / "mine")
+    assert pay(world, prompt="my dog") == 1
+
+    (result,) = world.buy("photon-flash", "my dog", origin=cell())
+    assert result.path == world.session.show(1).path
+    assert result.tokens == 0
+    assert world.charged == 2
+
+
 DYING = """
 import os, sys
 from elumenta_nb._session import Session
@@ -165,6 +200,7 @@ def test_what_the_server_has_no_more_is_bought_again_only_on_purpose(world, lost
 def test_while_the_server_is_in_trouble_nothing_is_bought_and_later_it_is_fetched(world, trouble):
     pay(world)
     world.server.fault(**trouble)
+    world.server.fault("status", code=500, path="/user/history", times=1000)
 
     with pytest.raises(el.ElumentaError) as caught:
         world.buy("photon-flash", origin=cell())
@@ -174,6 +210,17 @@ def test_while_the_server_is_in_trouble_nothing_is_bought_and_later_it_is_fetche
     assert world.posts() == 1
     world.server.faults.clear()
     (result,) = world.buy("photon-flash", origin=cell())
+    assert result.path.stat().st_size > 0
+    assert world.posts() == 1
+    assert world.charged == world.booked == 1
+
+
+@pytest.mark.parametrize("trouble", [{"kind": "status", "code": 500}, {"kind": "garbage"}], ids=["500", "garbage"])
+def test_while_only_its_page_is_in_trouble_the_history_says_where_the_file_is(world, trouble):
+    pay(world)
+    world.server.fault(**trouble, path="/generate/*", method="GET", times=1000)
+    (result,) = world.buy("photon-flash", origin=cell())
+
     assert result.path.stat().st_size > 0
     assert world.posts() == 1
     assert world.charged == world.booked == 1

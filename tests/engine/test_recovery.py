@@ -144,6 +144,36 @@ def test_a_job_whose_page_is_gone_is_found_by_its_id_in_the_history(world):
     assert world.booked == world.charged == 2
 
 
+UNREADABLE = {"path": "/generate/*", "method": "GET", "body": '{"id": null, "status": null}', "times": 1000}
+
+
+def test_a_job_whose_page_cannot_be_read_is_found_by_its_id_in_the_history(world):
+    world.server.fault("pending", path="/generate", seconds=0.05)
+    world.server.fault("garbage", **UNREADABLE)
+    (result,) = world.buy("luma-ray2-flash")
+
+    assert result.mime == "video/mp4"
+    assert world.posts() == 1
+    assert world.booked == world.charged == 26
+
+
+def test_a_job_whose_page_cannot_be_read_is_recovered_by_the_history(world):
+    world.server.fault("pending", path="/generate", seconds=0.05)
+    world.server.fault("garbage", **UNREADABLE)
+    world.server.fault("garbage", path="/user/history", times=1000)
+    world.session = world.new_session(job_timeout_s=0.5)
+    with pytest.raises(el.JobTimedOut) as caught:
+        world.buy("luma-ray2-flash")
+    world.session = world.new_session()
+    world.server.faults.clear()
+    world.server.fault("garbage", **UNREADABLE)
+    (result,) = world.session.resume(caught.value.call_id)
+
+    assert result.mime == "video/mp4"
+    assert world.posts() == 1
+    assert world.booked == world.charged == 26
+
+
 def forgotten(world: Any, **ask: Any) -> int:
     """A job that was accepted and that the server then does not know any more; its number."""
     world.server.fault("pending", path="/generate", seconds=0.01)

@@ -13,6 +13,7 @@ from worlds import QuickSession, until
 
 import elumenta_nb as el
 from elumenta_nb import sandbox
+from elumenta_nb._values import Ask, Origin
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,7 @@ BAD = {
     "a recording in base64": ({"model": "whisper", "input": "A" * 5000}, el.BadParam, ""),
     "another model inside": ({"model": "gpt-5", "prompt": "x", "params": {"model": "gpt-5.2-pro"}}, el.BadParam, ""),
     "another prompt inside": ({"model": "gpt-5", "prompt": "x", "params": {"prompt": "y"}}, el.BadParam, ""),
+    "another reuse": ({"model": "gpt-5", "prompt": "x", "reuse": "Only"}, el.BadParam, ""),
     "decimal comma": ({"model": "gpt-5", "prompt": "x", "temperature": "0,5"}, el.BadParam, "--temperature 0.5"),
     "no such recording": ({"model": "whisper", "input": "nowhere.mp3"}, el.BadParam, ""),
     "wrong recording": ({"model": "whisper", "input": __file__}, el.BadParam, "mp3"),
@@ -232,6 +234,32 @@ def test_an_empty_prompt_says_where_python_takes_it():
         el.generate("gpt-5-nano")
 
     assert caught.value.hint == 'Give it beside the model: el.generate("gpt-5-nano", "…")'
+
+
+@pytest.mark.parametrize("count", ["2", 0, -3, True, 1.5])
+def test_a_count_that_is_none_has_no_price(count):
+    with pytest.raises(el.BadParam, match="--count"):
+        el.quote("gpt-5", count)
+
+    assert el.quote("gpt-5", 500).tokens == 1000
+
+
+def test_lines_of_one_cell_go_on_with_their_chat_and_a_new_run_replaces_all_of_them(server):
+    def say(run: str, *prompts: str) -> None:
+        place = Origin(source="magic", cell_id="c1", source_hash="s1", run=run)
+        for prompt in prompts:
+            el.session().run(Ask(model="gpt-5", prompt=prompt, chat="story", fresh=True), place)
+
+    def told() -> list[str]:
+        return [turn.content for turn in el.session().chats["story"].turns if turn.role == "user"]
+
+    say("1", "one", "two", "three")
+    assert told() == ["one", "two", "three"]
+    say("2", "uno", "due", "three")
+    assert told() == ["uno", "due", "three"]
+    sent_last = next(seen.body for seen in reversed(server.seen) if "/generate" in seen.path)
+    assert b'"uno"' in sent_last
+    assert b'"one"' not in sent_last
 
 
 def test_a_count_that_is_no_number_is_told(server):
