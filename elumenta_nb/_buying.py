@@ -95,7 +95,7 @@ class Buying(Wiring):
         if most is not None and (isinstance(most, bool) or not isinstance(most, Real) or not 0 <= most < inf):
             raise BadParam(_("--max-price is a whole number of Elumenta tokens."))
         resolved = self.resolve(ask)
-        params, inputs = read_inputs(resolved, ask.input)
+        params, inputs = read_inputs(resolved, ask.input, is_live=lambda: self._settings.where() == "live")
         resolved = with_inputs(replace(resolved, params=params), inputs)
         params = asked_for(params, resolved, ask.shape)
         prompt = self._prompt(ask, resolved, origin)

@@ -13,6 +13,8 @@ from ._language import gettext as _, number
 from ._values import Input
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._catalog import Category, Param, Resolved
 
 __all__ = ["is_file", "read_inputs"]
@@ -29,10 +31,12 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def read_inputs(resolved: Resolved, given: Any, *, lenient: bool = False) -> tuple[dict[str, Any], tuple[Input, ...]]:
+def read_inputs(
+    resolved: Resolved, given: Any, *, lenient: bool = False, is_live: Callable[[], bool] = lambda: False
+) -> tuple[dict[str, Any], tuple[Input, ...]]:
     """The parameters of a call without its inputs, and the inputs, from its options and `--input`.
 
-    `lenient` lets a required one be absent, for a price. Raises `BadParam` for a missing or ambiguous input, a local
+    `lenient` lets a required one be absent, for a price; `is_live` tells whether the call is charged. Raises `BadParam` for a missing or ambiguous input, a local
     file where the API takes a URL, and a recording that speech-to-text would refuse
     (en/api-reference/generations/stt).
     """
@@ -54,6 +58,13 @@ def read_inputs(resolved: Resolved, given: Any, *, lenient: bool = False) -> tup
                     )
                 )
             continue
+        if param.type != "upload" and getattr(value, "sandbox", False) and is_live():
+            raise BadParam(
+                _("--{name}: this Result was made by the sandbox, and its address leads nowhere but here.").format(
+                    name=param.flags[0]
+                ),
+                hint=_("Give a public URL, or a Result that was made with your key: run its cell again."),
+            )
         read = _upload if param.type == "upload" else _address
         inputs.append(read(param, value, resolved.category))
     return values, tuple(inputs)

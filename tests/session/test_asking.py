@@ -196,6 +196,15 @@ def test_the_pieces_of_a_torn_stream_end_with_the_rest_of_what_was_paid(server, 
     assert el.spend()["tokens"].sum() == 1
 
 
+def test_a_result_of_the_sandbox_is_no_input_of_a_live_call(server):
+    made = el.Result(id=1, model="dall-e-3", category="image", url="http://127.0.0.1:9/1.png", tokens=5, sandbox=True)
+    with pytest.raises(el.BadParam, match="made by the sandbox") as caught:
+        el.generate("upscale", input=made)
+
+    assert "made with your key" in caught.value.hint
+    assert sent(server) == 0
+
+
 def test_what_is_submitted_is_a_handle(server):
     pending = el.submit("gpt-5-nano", "later")
 
