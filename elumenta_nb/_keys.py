@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PLACEHOLDER", "Address", "KeyFile", "Keyring", "Secret", "check_key", "hidden", "key_in_prompt"]
 
 PLACEHOLDER: Final = "nb_YOUR_API_KEY"  # en/quickstart
-_PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@]*@")
+_PASSWORD: Final = re.compile(r"(://[^:/@]*):[^?]*@")  # to the last @: one of the password may stand there as it is
 _PASSWORD_OPTION: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 _NOTE: Final = re.compile(r"^[ \t]*keyring[ \t]*=.*\n?", re.MULTILINE)  # not a comment that speaks of it
 T = TypeVar("T")
@@ -68,6 +68,13 @@ class Address(str):
     @property
     def shown(self) -> str:
         return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self))
+
+    @property
+    def bare(self) -> str:
+        """Without the password, as anybody may read and compare it."""
+        place, mark, options = _PASSWORD.sub(r"\1@", self).partition("?")
+        kept = "&".join(option for option in options.split("&") if not _PASSWORD_OPTION.match(f"?{option}"))
+        return f"{place}{mark if kept else ''}{kept}"
 
 
 class KeyFile:

@@ -17,12 +17,13 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from elumenta_nb._errors import BadParam, ConfigError, ElumentaError
+from elumenta_nb._keys import Address
 from elumenta_nb._language import gettext as _, language
 from elumenta_nb._runtime import TICK_S
 
 from ._plan import Fate
 from ._sheet import Cells, shown_path
-from ._worker import Deal, Told, at_worker, check, machine, package, stop_name, without_password, work
+from ._worker import Deal, Told, at_worker, check, machine, package, stop_name, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +70,7 @@ def deal_of(prepared: Prepared, session: Buying, *, width: int, on_error: str) -
     where = settings.ledger()
     path = services.ledger.path
     address = str(where) if isinstance(where, str) and path is None else f"sqlite:///{path}"
-    bare = without_password(address)
+    bare = Address(address).bare
     sandbox = session.sandbox_at() if services.api == "sandbox" else None
     why = ""
     if path is not None:

@@ -67,7 +67,8 @@ class Prepared:
         for number in self.weighed.numbers(Fate.STORED):
             row = first[number]
             take = store.brief(self.survey.fingerprints[number].hex(), lambda row=row: self.rows.at(row).call)  # type: ignore[misc]  # mypy knows no defaults of lambdas
-            if take is None:  # gone since it was counted: bought, or fetched, the next time
+            if take is None:  # its price was not told: it is bought, or fetched, the next time
+                self.sheet.leave_one(number, _("its stored result went away since the plan was made: run it again"))
                 continue
             media = shown_path(take.media[0].path, store.base) if take.media else None
             self.sheet.put_stored(number, take.text if take.text is not None else media, take.call_id)

@@ -110,8 +110,12 @@ class Sheet:
         """Calls that nobody asked for any more, `but` those that are under way."""
         for number, code in enumerate(self._status):
             if code == 0 and number not in but:
-                self._status[number] = _CODES["not bought"]
-                self._errors[number] = why
+                self.leave_one(number, why)
+
+    def leave_one(self, number: int, why: str) -> None:
+        """A call that nobody asked for."""
+        self._status[number] = _CODES["not bought"]
+        self._errors[number] = why
 
     def tally(self) -> Tally:
         codes = self._status

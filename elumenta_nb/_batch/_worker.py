@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import platform
-import re
 import socket
 import threading
 import time
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from elumenta_nb._buying import Buying
 from elumenta_nb._config import load
 from elumenta_nb._errors import ConfigError, ElumentaError, RateLimited, ServerError, TransportError
-from elumenta_nb._keys import Secret
+from elumenta_nb._keys import Address, Secret
 from elumenta_nb._language import gettext as _, language, set_language
 from elumenta_nb._wiring import runtime
 
@@ -41,15 +40,13 @@ if TYPE_CHECKING:
     from ._sheet import Cells
     from ._spec import Spec
 
-__all__ = ["Deal", "Told", "check", "machine", "prepared_at", "see_through", "stop_name", "without_password", "work"]
+__all__ = ["Deal", "Told", "check", "machine", "prepared_at", "see_through", "stop_name", "work"]
 
 PULSE_S: Final = 0.5  # between two tellings of how far a part is
 ASKS_S: Final = 1.0  # between two looks whether the map was stopped
 TRIES: Final = 4
 BLIND_S: Final = 20.0
 KEPT: Final = 16  # sessions of a worker
-_PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@]*@")
-_SECRET_OPTIONS: Final = ("password=", "sslpassword=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +119,6 @@ def package() -> str:
         return ""
 
 
-def without_password(url: str) -> str:
-    """The address of a ledger as anybody may read it."""
-    place, mark, options = _PASSWORD.sub(r"\1@", url).partition("?")
-    kept = "&".join(option for option in options.split("&") if not option.lower().startswith(_SECRET_OPTIONS))
-    return f"{place}{mark if kept else ''}{kept}"
-
-
 # -------------------------------------------------------------------- may this worker take part?
 
 
@@ -160,10 +150,10 @@ def check(deal: Deal) -> None:
                 " key file in their ELUMENTA_HOME."
             ),
         )
-    if deal.ledger_is_private and without_password(own.ledger_url) != deal.ledger:
+    if deal.ledger_is_private and Address(own.ledger_url or "").bare != deal.ledger:
         raise ConfigError(
             _("its ledger is {theirs}, and the map's is {ours}.").format(
-                theirs=without_password(own.ledger_url) or _("not set"), ours=deal.ledger
+                theirs=Address(own.ledger_url or "").bare or _("not set"), ours=deal.ledger
             ),
             hint=_(
                 "An address with a password never travels with the work: set ELUMENTA_LEDGER_URL where the workers are"

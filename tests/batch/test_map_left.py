@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import Any
 
 import pytest
 import worlds
 
-from elumenta_nb._batch._map import prepare
+from elumenta_nb._batch._map import Map, prepare, run_map
 from elumenta_nb._batch._runner import Done, Runner
 from elumenta_nb._batch._spec import Spec
 from elumenta_nb._wiring import runtime
@@ -53,3 +54,25 @@ def test_rows_without_an_answer_are_unknown_and_those_that_waited_for_room_in_a_
     assert sorted(done.status for done in told.values()) == ["not bought", "unknown"]
     (unknown,) = [done for done in told.values() if done.status == "unknown"]
     assert list(world.session.jobs().index) == [unknown.call_id]
+
+
+def test_a_row_whose_stored_result_went_away_after_the_plan_says_so_and_the_next_run_brings_it(world_of, goods_of):
+    world, frame = world_of(), goods_of(2)
+    world.session.map(frame, "{{title}}", model="gpt-5-nano", budget=10)
+    made = Map(
+        prepare(
+            world.session,
+            frame,
+            Spec(template="{{title}}", model="gpt-5-nano", reuse="all"),
+            budget=None,
+            concurrency=2,
+        )
+    )
+    shutil.rmtree(world.session.services().store.folder)
+    run_map(made, budget=None, concurrency=2, on_error="keep", progress=False)
+
+    assert set(made.frame["status"]) == {"not bought"}
+    assert set(made.frame["error"]) == {"its stored result went away since the plan was made: run it again"}
+    assert world.charged == 2
+    again = world.session.map(frame, "{{title}}", model="gpt-5-nano", budget=10)
+    assert set(again["status"]) == {"completed"}

@@ -18,7 +18,8 @@ from elumenta_nb import BadParam, ConfigError, GenerationFailed
 from elumenta_nb._batch import Spec, plan_map
 from elumenta_nb._batch._cluster import Crew, deal_of
 from elumenta_nb._batch._view import Show
-from elumenta_nb._batch._worker import check, without_password, work
+from elumenta_nb._batch._worker import check, work
+from elumenta_nb._keys import Address
 from elumenta_nb._session import Session
 
 TEMPLATE = "{{title}}: one line"
@@ -116,11 +117,13 @@ def test_neither_the_key_nor_the_ledger_s_password_travels(served, threads, post
         ("postgresql+psycopg://me@db/x?password=s&port=1", "postgresql+psycopg://me@db/x?port=1"),
         ("postgresql+psycopg://me@db/x?port=1&sslpassword=s", "postgresql+psycopg://me@db/x?port=1"),
         ("postgresql+psycopg://me@db/x?port=1", "postgresql+psycopg://me@db/x?port=1"),
+        ("postgresql+psycopg://me:pa@ss/w@rd@db/ledger?port=1", "postgresql+psycopg://me@db/ledger?port=1"),
         ("sqlite:////home/me/ledger.sqlite", "sqlite:////home/me/ledger.sqlite"),
     ],
 )
 def test_a_password_is_taken_out_of_the_ledger_s_address_wherever_it_stands(url, bare):
-    assert without_password(url) == bare
+    assert Address(url).bare == bare
+    assert not re.search("secret|ss/w", Address(url).shown)
 
 
 # -------------------------------------------------------------------- who may not
