@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ._catalog import catalog
 from ._errors import BadParam
 from ._language import gettext as _
 from ._values import Ask
@@ -20,6 +21,11 @@ __all__ = ["ask_of", "refer"]
 _NAME: Final = re.compile(r"([A-Za-z_]\w*)(?:\[(-?\d+)\])?")
 
 
+def _known(model: str | None) -> str | None:
+    """The model, if it is one: a word of a prompt may stand in its place."""
+    return model if model in catalog().models else None
+
+
 def ask_of(line: Line, body: str | None, namespace: Mapping[str, Any]) -> Ask:
     """What this line asks for; `body` is the rendered prompt of a cell, or `None` on a line.
 
@@ -32,7 +38,7 @@ def ask_of(line: Line, body: str | None, namespace: Mapping[str, Any]) -> Ask:
         if prompt is not None:
             raise BadParam(
                 _("What is {word!r}? The prompt of a cell is its body.").format(word=line.words[0]),
-                hint=_("All options: {help}").format(help=f"%elumenta {line.model or category.name} -h"),
+                hint=_("All options: {help}").format(help=f"%elumenta {_known(line.model) or category.name} -h"),
             )
         prompt = body.strip("\n")
     inputs = {param.name for param in category.params if param.is_input}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,6 +58,9 @@ def models_frame(
             _("There is no category {name!r}.").format(name=category),
             hint=_("Categories: {names}").format(names=", ".join(catalog().categories)),
         )
+    most: Any = maximum
+    if most is not None and not isinstance(most, Real):
+        raise BadParam(_("maximum= is a number of Elumenta tokens, not {value!r}.").format(value=most))
     words = (text or "").lower().split()
     models = [*catalog().models.values(), *(model for model in served if model.slug not in catalog().models)]
     rows = [
@@ -64,7 +68,7 @@ def models_frame(
         for model in models
         if (row is None or model.category == row.name)
         and (tier is None or model.tier.lower().rstrip("+") == tier.lower().rstrip("+"))
-        and (maximum is None or model.minimum <= maximum)
+        and (maximum is None or model.minimum <= most)
         and all(word in f"{model.slug} {model.name} {model.provider} {model.category}".lower() for word in words)
     ]
     frame = pd.DataFrame(rows, columns=list(MODEL_COLUMNS))

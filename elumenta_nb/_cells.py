@@ -62,7 +62,16 @@ class Cells:
         if read["help"]:
             return _verbs.about(read)
         if read.category is not None and not read.verb:
-            return self._generate(read, line, cell)
+            try:
+                return self._generate(read, line, cell)
+            except UnknownModel as error:
+                if cell is None and read.words and not {'"', "'"} & set(line):
+                    said = " ".join([str(read.model), *read.words])
+                    quoted = _("A prompt stands in quotes: {line}").format(
+                        line=f'%elumenta {read.category.name} "{said}"'
+                    )
+                    error.hint = f"{quoted}\n{error.hint}"
+                raise
         if cell is not None and cell.strip():
             raise BadParam(
                 _("A verb stands on a line of its own: {line}").format(line=f"%elumenta {line}".strip()),

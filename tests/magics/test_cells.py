@@ -239,3 +239,20 @@ def test_a_loop_of_lines_shows_one_receipt_for_all(run, shown, session):
 
     assert [ask.prompt for ask, _ in session.asked] == ["0", "1", "2"]
     assert shown.texts == ["gpt-5 × 3 · 39 tokens · 4.1 s"]
+
+
+def test_a_prompt_without_quotes_is_recognised(refused, session):
+    def unknown(ask):
+        raise UnknownModel(f"There is no model {ask.model!r}.", hint="All models: %elumenta models")
+
+    session.resolve = unknown
+    error = refused("%elumenta image a cat")
+    assert error.hint.splitlines()[0] == 'A prompt stands in quotes: %elumenta image "a cat"'
+
+    error = refused('%elumenta image dalle "a cat"')
+    assert error.hint == "All models: %elumenta models"
+
+
+def test_words_on_the_line_of_a_cell_point_to_options_that_there_are(refused):
+    assert refused("%%elumenta image a cat\nx").hint == "All options: %elumenta image -h"
+    assert refused("%%elumenta image dall-e-3 cat\nx").hint == "All options: %elumenta dall-e-3 -h"

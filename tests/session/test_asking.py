@@ -205,6 +205,12 @@ def test_a_result_of_the_sandbox_is_no_input_of_a_live_call(server):
     assert sent(server) == 0
 
 
+def test_a_limit_of_the_models_is_a_number(server):
+    assert (el.models(maximum=2)["minimum"] <= 2).all()
+    with pytest.raises(el.BadParam, match="maximum="):
+        el.models(maximum="2")
+
+
 def test_what_is_submitted_is_a_handle(server):
     pending = el.submit("gpt-5-nano", "later")
 
