@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,14 @@ MODEL_COLUMNS: Final = ("slug", "name", "category", "provider", "tier", "minimum
 PAGE: Final = 100
 
 
+def _limit(maximum: Any) -> float:
+    if maximum is None:
+        return inf
+    if not isinstance(maximum, Real):
+        raise BadParam(_("maximum= is a number of Elumenta tokens, not {value!r}.").format(value=maximum))
+    return float(maximum)
+
+
 def models_frame(
     served: Iterable[Model],
     category: str | None,
@@ -58,9 +67,7 @@ def models_frame(
             _("There is no category {name!r}.").format(name=category),
             hint=_("Categories: {names}").format(names=", ".join(catalog().categories)),
         )
-    most: Any = maximum
-    if most is not None and not isinstance(most, Real):
-        raise BadParam(_("maximum= is a number of Elumenta tokens, not {value!r}.").format(value=most))
+    most = _limit(maximum)
     words = (text or "").lower().split()
     models = [*catalog().models.values(), *(model for model in served if model.slug not in catalog().models)]
     rows = [
@@ -68,7 +75,7 @@ def models_frame(
         for model in models
         if (row is None or model.category == row.name)
         and (tier is None or model.tier.lower().rstrip("+") == tier.lower().rstrip("+"))
-        and (maximum is None or model.minimum <= most)
+        and model.minimum <= most
         and all(word in f"{model.slug} {model.name} {model.provider} {model.category}".lower() for word in words)
     ]
     frame = pd.DataFrame(rows, columns=list(MODEL_COLUMNS))
