@@ -195,17 +195,21 @@ class Receipts:
             self._shell.after_cell(self._show)
 
     def _turn(self) -> None:
-        """Begin anew where another cell runs."""
+        """Begin anew where another cell runs; what one beside it has not shown yet is shown now."""
         if self._run != self._shell.run:
+            self._told()
             self._run = self._shell.run
-            self._start()
 
     def _show(self) -> None:
         with self._lock:
+            self._told()
+
+    def _told(self) -> None:
+        if self._kept:
             if self._slot:
                 self._shell.update(self._slot, *_said(""))
             self._shell.show(*_line(self._kept))
-            self._start()
+        self._start()
 
 
 def here() -> Shell | None:

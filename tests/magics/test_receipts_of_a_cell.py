@@ -117,3 +117,12 @@ def test_where_no_cell_runs_a_receipt_is_shown_at_once(place, receipts):
     receipts.add([receipt(3)], "")
 
     assert place.below == ["gpt-5 · 2 tokens · 1.0 s", "gpt-5 · 3 tokens · 1.0 s"]
+
+
+def test_a_cell_that_runs_beside_another_takes_no_receipt_away(place, receipts):
+    receipts.add([receipt(2)], "")
+    place.run = "two"
+    receipts.add([receipt(3)], "")
+    place.end()
+
+    assert place.below == ["gpt-5 · 2 tokens · 1.0 s", "gpt-5 · 3 tokens · 1.0 s"]
